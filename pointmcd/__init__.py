@@ -1,0 +1,34 @@
+"""PointMCD: multi-view cross-modal distillation for 3D shape recognition (Zhang, Hou, Qian; IEEE TMM 2023).
+
+The public names load on first use, so that `import pointmcd` is instant and the process that parses a user's file
+never pays for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pointmcd.analysis import analyze, load_models
+    from pointmcd.shapes import load_shape
+    from pointmcd.students import create_encoder
+
+__version__ = "0.1.0"
+__all__ = ["analyze", "create_encoder", "load_models", "load_shape"]
+
+_HOMES = {
+    "analyze": "pointmcd.analysis",
+    "load_models": "pointmcd.analysis",
+    "create_encoder": "pointmcd.students",
+    "load_shape": "pointmcd.shapes",
+}
+_MODULES = {"checkpoints", "projection", "students", "visibility", "render", "cameras", "synthetic", "types"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"pointmcd.{name}")
+    raise AttributeError(f"module 'pointmcd' has no attribute {name!r}")
