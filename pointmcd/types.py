@@ -29,7 +29,6 @@ class Shape:
         vertices: Mesh vertices, or the points of a point set.
         faces: Triangles as vertex indices; None for a point set.
         colors: RGB per vertex if the file has them.
-        normals: Unit normals per vertex if the file has them (point sets only).
         notes: What was done to the file, one sentence each ("Dropped 3 non-finite points.").
     """
 
@@ -37,7 +36,6 @@ class Shape:
     vertices: Float[np.ndarray, "S 3"]
     faces: Int[np.ndarray, "F 3"] | None = None
     colors: UInt8[np.ndarray, "S 3"] | None = None
-    normals: Float[np.ndarray, "S 3"] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -51,7 +49,6 @@ class PointCloud:
 
     Attributes:
         points: The sampled, normalised points.
-        normals: Unit normals: of the mesh, of the file, or estimated from neighbours (sign is arbitrary then).
         to_world: Maps normalised coordinates back to the file's: `points @ to_world[:3, :3].T + to_world[:3, 3]`.
         colors: RGB per point if the file has them.
         mesh_vertices: The mesh in the same normalised frame, if the shape is a mesh.
@@ -60,7 +57,6 @@ class PointCloud:
     """
 
     points: Float32[np.ndarray, "N 3"]
-    normals: Float32[np.ndarray, "N 3"]
     to_world: Float[np.ndarray, "4 4"]
     colors: UInt8[np.ndarray, "N 3"] | None = None
     mesh_vertices: Float32[np.ndarray, "S 3"] | None = None
