@@ -1,0 +1,112 @@
+"""Where do the cameras stand, and where does a point fall in each image? The one place with axis conventions.
+
+World: right-handed, Z up. Camera: OpenCV axes, x right, y down, z forward. Pixels: (column, row), the centre of the
+top-left pixel at (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from pointmcd.types import Cameras
+
+# HPR and z-buffer need the camera at least two radii away (measured: at 1.2 radii they fail).
+DISTANCE = 2.0
+# At two radii the unit sphere spans exactly 60 degrees: 2 * asin(1 / 2).
+FIELD_OF_VIEW_DEG = 60.0
+IMAGE_SIZE = 224  # paper, Sec. IV-A
+
+
+def ring(
+    views: int = 12,
+    *,
+    elevation_deg: float = 30.0,
+    distance: float = DISTANCE,
+    fov_deg: float = FIELD_OF_VIEW_DEG,
+    image_size: int = IMAGE_SIZE,
+) -> Cameras:
+    """Place `views` cameras evenly on one ring, looking at the origin; the first at azimuth 0 (paper, Sec. IV-A).
+
+    Args:
+        views: Number of cameras V, 1 to 64.
+        elevation_deg: Height above the horizon, -90 to 90 degrees.
+        distance: From the origin, in radii of the normalised shape; more than 1.
+        fov_deg: Full opening angle of the square image, between 0 and 180 degrees.
+        image_size: Side of the image in pixels.
+
+    Raises:
+        ValueError: A setting is out of its range.
+    """
+    azimuth = np.arange(views, dtype=np.float64) * (360.0 / max(views, 1))
+    return rig(
+        azimuth, np.full(views, elevation_deg), distance=distance, fov_deg=fov_deg, image_size=image_size
+    )
+
+
+def two_rings(*, distance: float = DISTANCE, fov_deg: float = FIELD_OF_VIEW_DEG, image_size: int = IMAGE_SIZE) -> Cameras:
+    """Place 16 cameras: 8 azimuths at +30, then 8 at -30 degrees (paper, part segmentation and unsupervised)."""
+    azimuth = np.tile(np.arange(8) * 45.0, 2)
+    elevation = np.repeat([30.0, -30.0], 8)
+    return rig(azimuth, elevation, distance=distance, fov_deg=fov_deg, image_size=image_size)
+
+
+def rig(
+    azimuth_deg: Float[np.ndarray, " V"],
+    elevation_deg: Float[np.ndarray, " V"],
+    *,
+    distance: float = DISTANCE,
+    fov_deg: float = FIELD_OF_VIEW_DEG,
+    image_size: int = IMAGE_SIZE,
+) -> Cameras:
+    """Place one camera per (azimuth, elevation), looking at the origin with +Z up in the image.
+
+    Raises:
+        ValueError: A setting is out of its range.
+    """
+    _check_rig(len(azimuth_deg), float(np.abs(elevation_deg).max(initial=0.0)), distance, fov_deg, image_size)
+    azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
+    center = distance * np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
+    )
+    forward = -center / distance
+    # Built from the azimuth, not from a cross product with +Z, so that looking straight down is no special case.
+    right = np.stack([-np.sin(azimuth), np.cos(azimuth), np.zeros_like(azimuth)], axis=-1)
+    down = np.cross(forward, right)
+    rotation = np.stack([right, down, forward], axis=1)
+    translation = -np.einsum("vij,vj->vi", rotation, center)
+    focal = 0.5 * image_size / np.tan(np.radians(fov_deg) / 2)
+    half = image_size / 2
+    return Cameras(
+        world_to_camera=np.concatenate([rotation, translation[..., None]], axis=-1).astype(np.float32),
+        intrinsics=np.array([[focal, 0, half], [0, focal, half], [0, 0, 1]], dtype=np.float32),
+        image_size=image_size,
+        azimuth_deg=np.asarray(azimuth_deg, dtype=np.float32),
+        elevation_deg=np.asarray(elevation_deg, dtype=np.float32),
+    )
+
+
+def _check_rig(views: int, steepest_deg: float, distance: float, fov_deg: float, image_size: int) -> None:
+    if not 1 <= views <= 64:
+        raise ValueError(f"A rig has 1 to 64 views, not {views}.")
+    if not steepest_deg <= 90:
+        raise ValueError(f"An elevation lies between -90 and 90 degrees, not at {steepest_deg:g}.")
+    if not (np.isfinite(distance) and distance > 1):
+        raise ValueError(f"The cameras must stand outside the shape: a distance of more than 1 radius, not {distance:g}.")
+    if not 0 < fov_deg < 180:
+        raise ValueError(f"A field of view lies between 0 and 180 degrees, not at {fov_deg:g}.")
+    if not 8 <= image_size <= 4096:
+        raise ValueError(f"An image has 8 to 4,096 pixels a side, not {image_size}.")
+
+
+def to_camera(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Float[np.ndarray, "V N 3"]:
+    """Express world points in every camera's frame; the last coordinate is the depth."""
+    rotation, translation = cameras.world_to_camera[:, :, :3], cameras.world_to_camera[:, :, 3]
+    return np.asarray(points @ rotation.transpose(0, 2, 1) + translation[:, None, :])
+
+
+def to_pixels(in_camera: Float[np.ndarray, "V N 3"], cameras: Cameras) -> Float[np.ndarray, "V N 2"]:
+    """Project camera-frame points to (column, row); points behind the camera give nonsense, as for any pinhole."""
+    focal, half = cameras.intrinsics[0, 0], cameras.intrinsics[0, 2]
+    depth = np.maximum(in_camera[..., 2:], 1e-6)
+    return np.asarray(in_camera[..., :2] / depth * focal + half, dtype=np.float32)
