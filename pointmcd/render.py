@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,8 +10,9 @@ from jaxtyping import Float, Float32, Int, UInt8
 from scipy.spatial import cKDTree
 
 from pointmcd.cameras import to_camera, to_pixels
-from pointmcd.types import Cameras, Renders
+from pointmcd.types import Cameras, PointCloud, Renders
 
+SOURCES = ("auto", "mesh", "points")
 NORMAL_NEIGHBOURS = 16
 # Discs reach this many times the median distance to the 5th neighbour: the smallest that leaves no holes in a surface
 # sampled at random (a hole shows what is behind; a larger disc only thickens the outline).
@@ -19,6 +21,26 @@ DISC_SCALE = 0.8
 AMBIENT = 0.25
 # Brightness falls to this share at the far side of the unit sphere, so that one image also tells depth.
 FAR_BRIGHTNESS = 0.45
+
+
+def render(cloud: PointCloud, cameras: Cameras, *, source: str = "auto") -> Renders:
+    """Draw a cloud's mesh or its points, in one style.
+
+    Args:
+        cloud: Points, and the mesh they were sampled from if there is one.
+        cameras: Any rig.
+        source: "mesh", "points", or "auto": the mesh if there is one. Networks trained on point renders want "points".
+
+    Raises:
+        ValueError: An unknown source, or "mesh" for a cloud without one.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"A render's source is one of {', '.join(SOURCES)}, not {source!r}.")
+    if source == "points" or (source == "auto" and cloud.mesh_faces is None):
+        return render_points(cloud.points, cameras)
+    if cloud.mesh_vertices is None or cloud.mesh_faces is None:
+        raise ValueError("This shape has no mesh to draw: render its points (source 'points').")
+    return render_mesh(cloud.mesh_vertices, cloud.mesh_faces, cameras)
 
 
 def render_points(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Renders:
@@ -37,7 +59,8 @@ def render_points(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Renders
     radius = _disc_radius(distances.reshape(len(points), -1))
     index = _splat(points, radius, cameras)
     in_camera = to_camera(points, cameras)
-    brightness = _shade(in_camera, np.einsum("vij,nj->vni", cameras.world_to_camera[:, :, :3], normals), cameras)
+    normals_in_camera = np.einsum("vij,nj->vni", cameras.world_to_camera[:, :, :3], normals)
+    brightness = _shade(in_camera, normals_in_camera, _distance_to_center(cameras)[:, None])
     seen = index >= 0
     flat = np.where(seen, index, 0).reshape(len(index), -1)
     image = np.where(seen, np.take_along_axis(brightness, flat, axis=1).reshape(index.shape), 0)
@@ -47,6 +70,98 @@ def render_points(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Renders
         depth=depth.astype(np.float32),
         index=index,
         source="points",
+    )
+
+
+def render_mesh(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"], cameras: Cameras) -> Renders:
+    """Cast one ray through the centre of each pixel; flat shading, both sides of a face alike.
+
+    Args:
+        vertices: In the normalised frame.
+        faces: Triangles; their winding does not matter.
+        cameras: Any rig.
+
+    Returns:
+        Renders whose index is the face that each pixel shows.
+
+    Raises:
+        ValueError: The mesh has no faces, or a face names a vertex that does not exist.
+    """
+    size = cameras.image_size
+    rays_in_camera = _pixel_rays(cameras)
+    rotation = cameras.world_to_camera[:, :, :3]
+    directions = rays_in_camera @ rotation
+    hits = first_hits(vertices, faces, np.repeat(cameras.centers, size * size, axis=0), directions.reshape(-1, 3))
+    depth = hits.reach.reshape(-1, size * size)  # The rays advance one unit of depth per unit of reach.
+    view, pixel = np.nonzero(hits.face.reshape(depth.shape) >= 0)
+    normals = hits.normal.reshape(*depth.shape, 3)[view, pixel]
+    image = np.zeros(depth.shape, dtype=np.uint8)
+    image[view, pixel] = _shade(
+        rays_in_camera[pixel] * depth[view, pixel, None],
+        np.einsum("pij,pj->pi", rotation[view], normals),
+        _distance_to_center(cameras)[view],
+    )
+    shape = (len(depth), size, size)
+    return Renders(
+        images=np.repeat(image.reshape(*shape, 1), 3, axis=-1),
+        depth=depth.reshape(shape),
+        index=hits.face.reshape(shape),
+        source="mesh",
+    )
+
+
+def _pixel_rays(cameras: Cameras) -> Float32[np.ndarray, "P 3"]:
+    """Directions through the pixel centres, row by row, in the camera's frame, with depth 1."""
+    focal, half = cameras.intrinsics[0, 0], cameras.intrinsics[0, 2]
+    steps = (np.arange(cameras.image_size, dtype=np.float32) + np.float32(0.5) - half) / focal
+    across, down = np.meshgrid(steps, steps)
+    return np.stack([across, down, np.ones_like(across)], axis=-1).reshape(-1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The first thing each of R rays meets.
+
+    Attributes:
+        reach: How often the ray's direction fits between its origin and the hit; inf where nothing is hit.
+        face: The face that is hit; -1 where nothing is.
+        normal: Unit normal of that face, on the side that its winding says; zeros where nothing is hit.
+    """
+
+    reach: Float32[np.ndarray, " R"]
+    face: Int[np.ndarray, " R"]
+    normal: Float32[np.ndarray, "R 3"]
+
+
+def first_hits(
+    vertices: Float[np.ndarray, "S 3"],
+    faces: Int[np.ndarray, "F 3"],
+    origins: Float[np.ndarray, "R 3"],
+    directions: Float[np.ndarray, "R 3"],
+) -> Hits:
+    """Find where rays first meet a mesh, from either side of its faces.
+
+    Raises:
+        ValueError: The mesh has no faces, or a face names a vertex that does not exist.
+    """
+    if not len(faces):
+        raise ValueError("A mesh needs at least one face to be hit.")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError(f"A face names vertex {faces.max()}, but the mesh has {len(vertices)} vertices.")
+    import open3d as o3d  # Here, because it takes a second to import and training never needs it.
+
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor(np.ascontiguousarray(vertices, dtype=np.float32)),
+        o3d.core.Tensor(np.ascontiguousarray(faces, dtype=np.uint32)),
+    )
+    rays = np.concatenate([origins, directions], axis=-1, dtype=np.float32)
+    answer = scene.cast_rays(o3d.core.Tensor(rays))
+    return Hits(
+        reach=answer["t_hit"].numpy(),
+        # Its "nothing" is the largest uint32, which is -1 as an int32.
+        face=answer["primitive_ids"].numpy().view(np.int32),
+        normal=answer["primitive_normals"].numpy(),
     )
 
 
@@ -72,13 +187,18 @@ def _disc_radius(neighbour_distances: Float[np.ndarray, "N k"]) -> float:
     return float(np.clip(DISC_SCALE * np.median(neighbour_distances[:, fifth]), 0.01, 0.25))
 
 
+def _distance_to_center(cameras: Cameras) -> Float32[np.ndarray, " V"]:
+    return np.asarray(np.linalg.norm(cameras.world_to_camera[:, :, 3], axis=-1))
+
+
 def _shade(
-    in_camera: Float[np.ndarray, "V N 3"], normals_in_camera: Float[np.ndarray, "V N 3"], cameras: Cameras
-) -> UInt8[np.ndarray, "V N"]:
+    in_camera: Float[np.ndarray, "*S 3"],
+    normals_in_camera: Float[np.ndarray, "*S 3"],
+    to_center: Float[np.ndarray, "..."],
+) -> UInt8[np.ndarray, "*S"]:
     """Headlight times depth cue, 1 to 255 (0 is the background's)."""
     distance = np.linalg.norm(in_camera, axis=-1)
     facing = np.abs((normals_in_camera * in_camera).sum(axis=-1)) / np.maximum(distance, 1e-6)
-    to_center = np.linalg.norm(cameras.world_to_camera[:, :, 3], axis=-1)[:, None]
     behind = np.clip((in_camera[..., 2] - to_center + 1) / 2, 0, 1)
     brightness = (AMBIENT + (1 - AMBIENT) * facing) * (1 - (1 - FAR_BRIGHTNESS) * behind)
     return np.asarray(1 + 254 * np.clip(brightness, 0, 1), dtype=np.uint8)
