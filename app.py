@@ -1,0 +1,649 @@
+"""Which page does a visitor see, and what answers each touch of it?"""
+
+from __future__ import annotations
+
+import os
+
+# Gradio reads these when it is imported: nothing on this page may call home.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import json
+import re
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from pointmcd.types import CheckpointError, ShapeError
+from viz.bundle import make_bundle
+from viz.components import AnalysisViewer, viewer_css, viewer_head
+
+if TYPE_CHECKING:
+    from gradio.data_classes import FileData
+
+    from pointmcd.analysis import Models
+    from pointmcd.types import Analysis, Shape
+
+HERE = Path(__file__).resolve().parent
+EXAMPLE_FOLDER = HERE / "examples" / "shapes"
+THUMBNAIL_FOLDER = HERE / "examples" / "thumbnails"
+FIRST_EXAMPLE = "chair"
+FORMATS = ".ply .pcd .xyz .pts .txt .csv .asc .npy .npz .off .obj .stl .glb"
+
+# Every student the code knows; the page then offers only those that have weights.
+STUDENTS = ("pointnet", "dgcnn")
+VISIBILITIES = (
+    ("Automatic", "auto"),
+    ("Ray casting", "raycast"),
+    ("Hidden point removal", "hpr"),
+    ("Z-buffer", "zbuffer"),
+)
+UP_AXES = (("Automatic", "auto"), ("Z up", "z"), ("Y up", "y"), ("X up", "x"))
+VIEWS = (1, 24)
+POINTS = (256, 4096)
+ELEVATIONS = (-90, 90)
+LARGEST_SEED = 2**31 - 1
+
+UPLOAD_LIMIT = "100mb"
+# A visitor's files are deleted this long after they came: seconds between sweeps, age in seconds.
+DELETE_CACHE = (600, 7200)
+PORTS_TRIED = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a visitor chose for the analysis; the defaults are the paper's.
+
+    Attributes:
+        student: Name of the point network.
+        visibility: "auto", "raycast", "hpr" or "zbuffer".
+        views: Number of cameras on the ring.
+        points: Number of points that are sampled.
+        seed: Of the sampling.
+        elevation_deg: Of the ring, in degrees.
+    """
+
+    student: str = "pointnet"
+    visibility: str = "auto"
+    views: int = 12
+    points: int = 1024
+    seed: int = 0
+    elevation_deg: float = 30.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a shape comes from.
+
+    Attributes:
+        path: The file on this machine.
+        name: Its name as the visitor knows it: text, never to be put into HTML.
+        up: "auto", "z", "y" or "x".
+        example: The example's key in the address bar; None for the visitor's own file.
+    """
+
+    path: Path
+    name: str
+    up: str = "auto"
+    example: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A shape that was read, and from where."""
+
+    source: Source
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the page shows: a shape, analysed with some options."""
+
+    opened: Opened
+    options: Options
+    analysis: Analysis
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One visitor's shape, kept on the server and seen by nobody else.
+
+    Attributes:
+        opened: The shape to analyse next.
+        shown: The analysis on the page.
+    """
+
+    opened: Opened | None = None
+    shown: Shown | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a visitor sent: where it lies now, and what the visitor calls it."""
+
+    path: Path
+    name: str
+
+
+class ShapeFile(gr.File):
+    """A native file input that keeps the file's own name, which Gradio would strip of its special characters."""
+
+    is_template = True
+
+    def preprocess(self, payload: FileData | None) -> Upload | None:  # type: ignore[override]
+        """Gradio has checked by now that the path lies in its upload folder."""
+        if payload is None:
+            return None
+        path = Path(payload.path)
+        return Upload(path=path, name=Path(payload.orig_name or path.name).name[:120])
+
+
+def examples() -> dict[str, Path]:
+    """The shipped shapes by the key that stands in the address bar, in alphabetical order."""
+    return {path.stem: path for path in sorted(EXAMPLE_FOLDER.iterdir()) if path.suffix in FORMATS.split()}
+
+
+def open_source(source: Source) -> Opened:
+    """Read a shape; shipped examples are kept in memory, a visitor's file never is.
+
+    Raises:
+        ShapeError: The file cannot be used.
+    """
+    if not source.path.exists():
+        raise ShapeError(f"{source.name} is no longer on the server; please upload it again.")
+    read = _open_example if source.example else _read
+    return Opened(source, read(source.path, source.up, source.name))
+
+
+def _read(path: Path, up: str, name: str) -> Shape:
+    from pointmcd.shapes import load_shape
+
+    return load_shape(path, up=up, name=name)
+
+
+_open_example = lru_cache(maxsize=128)(_read)
+
+
+def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -> tuple[str | None, str, Options]:
+    """Read example, up axis and options from the address bar; whatever is not valid there is left at its default.
+
+    Returns:
+        The example's key or None, the up axis, and the options.
+    """
+    chosen = Options(student=students[0] if students else Options.student)
+    if query.get("student") in students:
+        chosen = replace(chosen, student=query["student"])
+    if query.get("visibility") in dict(VISIBILITIES).values():
+        chosen = replace(chosen, visibility=query["visibility"])
+    limits = {"views": VIEWS, "points": POINTS, "seed": (0, LARGEST_SEED), "elevation_deg": ELEVATIONS}
+    for key, (low, high) in limits.items():
+        text = query.get(key, "")
+        if re.fullmatch(r"-?\d{1,10}", text) and low <= int(text) <= high:
+            chosen = replace(chosen, **{key: int(text)})
+    up = query.get("up", "")
+    example = query.get("example", "")
+    return example if example in examples() else None, up if up in dict(UP_AXES).values() else "auto", chosen
+
+
+def query_from(shown: Shown) -> dict[str, str | None]:
+    """Say what the address bar has to hold: a value for each choice that is not the default, else None."""
+    query: dict[str, str | None] = {"example": shown.opened.source.example}
+    query["up"] = None if shown.opened.source.up == "auto" else shown.opened.source.up
+    for key, default in vars(Options()).items():
+        value = getattr(shown.options, key)
+        query[key] = None if value == default else f"{value:g}" if isinstance(value, float) else str(value)
+    return query
+
+
+def once(models: Models | Callable[[], Models]) -> Callable[[], Models]:
+    """Turn models or their loader into a function that loads them on its first call, from whichever thread."""
+    if not callable(models):
+        return lambda: models
+    lock = threading.Lock()
+    loaded: list[Models] = []
+
+    def get() -> Models:
+        with lock:
+            if not loaded:
+                loaded.append(models())
+        return loaded[0]
+
+    return get
+
+
+def card_of(shown: Shown) -> dict[str, Any]:
+    """What the file card says when all is well."""
+    analysis = shown.analysis
+    return {"name": analysis.name, "notes": list(analysis.notes), "query": query_from(shown)}
+
+
+def card_of_refusal(message: str) -> dict[str, Any]:
+    """What the file card says when a file or a choice was refused."""
+    return {"refusal": message}
+
+
+def analyse(opened: Opened, options: Options, models: Models) -> Shown:
+    """Run the one direct pass.
+
+    Raises:
+        ShapeError: The shape cannot be analysed.
+        CheckpointError: The student has no usable weights.
+    """
+    from pointmcd.analysis import analyze
+
+    return Shown(opened, options, analyze(opened.shape, models, **vars(options)))
+
+
+def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
+    """Lay out the page and wire it.
+
+    Args:
+        models: The networks, or a function without arguments that loads them; it is called once, on first use.
+
+    Returns:
+        The page, ready for `serve`.
+    """
+    get_models = once(models)
+    gallery_items = examples()
+    gr.set_static_paths([THUMBNAIL_FOLDER])
+
+    with gr.Blocks(
+        title="PointMCD Studio", analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE
+    ) as page:
+        session = gr.State(Session(), time_to_live=DELETE_CACHE[1])
+        with gr.Row(elem_id="studio", equal_height=False):
+            with gr.Column(elem_id="side", min_width=280, scale=0):
+                gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS, apply_default_css=False)
+                _section("Examples", HELP_EXAMPLES)
+                gallery = gr.Gallery(
+                    [(str(THUMBNAIL_FOLDER / f"{key}.png"), key.replace("_", " ")) for key in gallery_items],
+                    columns=5, allow_preview=False, show_label=False, container=False, buttons=[], object_fit="contain",
+                    elem_id="examples", interactive=False,
+                )  # fmt: skip
+                upload = ShapeFile(label=f"Your own file: {FORMATS}", elem_id="upload", height=84)
+                card = gr.HTML({}, elem_id="card", html_template=CARD_HTML, js_on_load=CARD_JS, apply_default_css=False)
+                _section("Options", HELP_OPTIONS)
+                with gr.Column(elem_id="options"):
+                    with gr.Row():
+                        student = gr.Dropdown(list(STUDENTS), value="pointnet", label="Student", min_width=90)
+                        visibility = gr.Dropdown(list(VISIBILITIES), value="auto", label="Visibility", min_width=90)
+                    with gr.Row():
+                        views = gr.Slider(*VIEWS, value=12, step=1, label="Views", min_width=90)
+                        points = gr.Slider(*POINTS, value=1024, step=256, label="Points", min_width=90)
+                    with gr.Row():
+                        up = gr.Dropdown(list(UP_AXES), value="auto", label="Up axis", min_width=90)
+                        elevation = gr.Slider(*ELEVATIONS, value=30, step=5, label="Elevation", min_width=90)
+                    with gr.Row():
+                        seed = gr.Number(0, minimum=0, maximum=LARGEST_SEED, precision=0, label="Seed", min_width=90)
+                with gr.Row(elem_id="downloads"):
+                    png_button = gr.Button("PNG", size="sm", min_width=60)
+                    npz_button = gr.Button("NPZ", size="sm", min_width=60)
+                    json_button = gr.Button("JSON", size="sm", min_width=60)
+                download = gr.DownloadButton(visible="hidden")
+            with gr.Column(elem_id="main", scale=1):
+                viewer = AnalysisViewer(elem_id="viewer")
+
+        choices = [student, visibility, views, points, seed, elevation]
+
+        def options_of(*values: Any) -> Options:
+            name, method, view_count, point_count, seed_value, elevation_deg = values
+            return Options(
+                student=name,
+                visibility=method,
+                views=int(view_count),
+                points=int(point_count),
+                seed=int(seed_value or 0),
+                elevation_deg=float(elevation_deg),
+            )
+
+        def open_or_refuse(now: Session, source: Source) -> tuple[Session, Any]:
+            """Read the source; where that fails, keep what is shown and say why."""
+            try:
+                return Session(open_source(source), now.shown), gr.skip()
+            except ShapeError as error:
+                return now, card_of_refusal(str(error))
+
+        def restore(request: gr.Request) -> tuple[Any, ...]:
+            """Start a visit: read the address bar, open the example that it names, or the first one."""
+            names = tuple(get_models().student_names)
+            key, axis, options = options_from_query(dict(request.query_params), students=names)
+            key = key or (FIRST_EXAMPLE if FIRST_EXAMPLE in gallery_items else next(iter(gallery_items)))
+            path = gallery_items[key]
+            state, message = open_or_refuse(Session(), Source(path, path.name, axis, key))
+            return (
+                state,
+                message,
+                axis,
+                gr.Gallery(selected_index=list(gallery_items).index(key)),
+                gr.Dropdown(choices=list(names), value=options.student),
+                *list(vars(options).values())[1:],
+            )
+
+        def choose_example(now: Session, axis: str, event: gr.SelectData) -> tuple[Session, Any, None]:
+            keys = list(gallery_items)
+            if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
+                return now, gr.skip(), None
+            path = gallery_items[keys[event.index]]
+            return *open_or_refuse(now, Source(path, path.name, axis, keys[event.index])), None
+
+        def choose_upload(now: Session, axis: str, file: Upload | None) -> tuple[Session, Any, Any]:
+            if file is None:
+                return now, gr.skip(), gr.skip()
+            state, message = open_or_refuse(now, Source(file.path, file.name, axis))
+            return state, message, gr.skip() if state is now else gr.Gallery(selected_index=None)
+
+        def turn(now: Session, axis: str) -> tuple[Session, Any]:
+            if now.opened is None:
+                return now, gr.skip()
+            return open_or_refuse(now, replace(now.opened.source, up=axis))
+
+        def show(now: Session, *values: Any) -> tuple[Any, Any, Any]:
+            """Analyse the session's shape; where that fails, keep what is shown and say why."""
+            options = options_of(*values)
+            if now.opened is None:
+                return gr.skip(), gr.skip(), gr.skip()
+            if now.shown and now.shown.opened is now.opened and now.shown.options == options:
+                return gr.skip(), gr.skip(), gr.skip()
+            try:
+                shown = analyse(now.opened, options, get_models())
+            except (ShapeError, CheckpointError) as error:
+                return replace(now, opened=now.shown and now.shown.opened), gr.skip(), card_of_refusal(str(error))
+            return replace(now, shown=shown), make_bundle(shown.analysis), card_of(shown)
+
+        def analyze_endpoint(
+            file: Upload | None,
+            student: str,
+            visibility: str,
+            views: float,
+            points: float,
+            seed: float,
+            elevation_deg: float,
+            up: str,
+        ) -> dict[str, Any]:
+            """Analyse one file; the answer is what `python -m pointmcd analyze FILE --json` prints."""
+            from pointmcd.analysis import summary
+
+            if file is None:
+                raise gr.Error("Send a file.", print_exception=False)
+            options = options_of(student, visibility, views, points, seed, elevation_deg)
+            try:
+                opened = open_source(Source(file.path, file.name, up))
+                return summary(analyse(opened, options, get_models()).analysis)
+            except (ShapeError, CheckpointError) as error:
+                raise gr.Error(str(error), print_exception=False) from error
+
+        model_queue = {"concurrency_limit": 1, "concurrency_id": "model"}
+        reader_queue = {"concurrency_limit": 2, "concurrency_id": "reader"}
+        quiet = {"api_visibility": "private", "show_progress_on": card}
+        show_it = dict(fn=show, inputs=[session, *choices], outputs=[session, viewer, card], **model_queue, **quiet)
+
+        page.load(
+            restore, None, [session, card, up, gallery, *choices], show_progress="hidden", api_visibility="private"
+        ).then(**show_it)
+        gallery.select(choose_example, [session, up], [session, card, upload], **reader_queue, **quiet).then(**show_it)
+        upload.upload(choose_upload, [session, up, upload], [session, card, gallery], **reader_queue, **quiet).then(
+            **show_it
+        )
+        up.input(turn, [session, up], [session, card], **reader_queue, **quiet).then(**show_it)
+        gr.on(
+            [student.input, visibility.input, views.release, points.release, elevation.release, seed.input],
+            trigger_mode="always_last",
+            **show_it,
+        )
+
+        png_button.click(None, js="() => { window.dispatchEvent(new CustomEvent('pointmcd:png')); }")
+        for button, save in ((npz_button, save_npz), (json_button, save_json)):
+            button.click(save, session, download, show_progress="hidden", api_visibility="private").then(
+                None, download, js=DOWNLOAD_JS
+            )
+
+        # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
+        endpoint_file, endpoint_answer = ShapeFile(visible=False), gr.JSON(visible=False)
+        gr.Button(visible=False).click(
+            analyze_endpoint, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
+        )
+    return page
+
+
+def save_npz(now: Session) -> str | None:
+    """Write the arrays of what is shown, for the download button."""
+    from pointmcd.analysis import save_arrays
+
+    if now.shown is None:
+        return None
+    path = _download_path(now.shown, ".npz")
+    save_arrays(now.shown.analysis, path)
+    return str(path)
+
+
+def save_json(now: Session) -> str | None:
+    """Write the summary of what is shown, for the download button."""
+    from pointmcd.analysis import summary
+
+    if now.shown is None:
+        return None
+    path = _download_path(now.shown, ".json")
+    path.write_text(json.dumps(summary(now.shown.analysis), indent=1), encoding="utf-8")
+    return str(path)
+
+
+def _download_path(shown: Shown, suffix: str) -> Path:
+    """A new file in a folder of its own, named after the shape with only harmless characters left."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(shown.analysis.name).stem).strip("._")[:80] or "shape"
+    return Path(tempfile.mkdtemp(prefix="pointmcd-")) / f"{stem}{suffix}"
+
+
+def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", port: int = 7860) -> gr.Blocks:
+    """Start the page and return at once; `.local_url` is its address and `.close()` stops it.
+
+    Args:
+        models: As for `build_app`.
+        host: Address to bind.
+        port: First port to try; where it is taken, the next free one is used.
+
+    Raises:
+        OSError: No port is free.
+    """
+    page = build_app(models)
+    page.queue(max_size=64)
+    page.launch(
+        server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
+        share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
+        theme=_theme(), css=CSS + viewer_css(), head=viewer_head(),
+    )  # fmt: skip
+    return page
+
+
+def _free_port(host: str, first: int) -> int:
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"No free port from {first} on; set PORT to another number.")
+
+
+def main() -> None:
+    """Serve the page until interrupted. HOST and PORT override where."""
+    from pointmcd import load_models
+
+    # A Space is reached through its container's outer address; everywhere else only this machine may connect.
+    host = os.environ.get("HOST") or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
+    wanted = int(os.environ.get("PORT") or 7860)
+    get_models = once(load_models)
+    page = serve(get_models, host=host, port=wanted)
+    if page.server_port != wanted:
+        print(f"Port {wanted} is taken, so this is port {page.server_port}.")
+    print(f"PointMCD Studio: http://{host}:{page.server_port}", flush=True)
+    threading.Thread(target=get_models, daemon=True).start()
+    page.block_thread()
+
+
+def _section(title: str, help_text: str) -> gr.HTML:
+    """A heading with a "?" that opens two lines; both texts are ours."""
+    return gr.HTML(
+        f"<div class='section-title'><h2>{title}</h2>"
+        f"<details><summary aria-label='About: {title}'>?</summary><p>{help_text}</p></details></div>",
+        elem_classes="section",
+        js_on_load=None,
+        apply_default_css=False,
+    )
+
+
+HEADER = """
+<header><h1>PointMCD Studio</h1>
+<button type="button" class="theme-button" aria-label="Light or dark" title="Light or dark">&#9680;</button>
+<p>What twelve cameras can teach a network that only reads points.</p></header>
+"""
+HELP_EXAMPLES = "Pick a shape, or drop a file of your own below.<br>It is read and analysed on this machine only."
+HELP_OPTIONS = (
+    "Visibility decides which points each camera sees; elevation and views place the cameras.<br>"
+    "The seed chooses which points are sampled: the same seed gives the same numbers."
+)
+
+THEME_BUTTON_JS = """
+element.querySelector('.theme-button').addEventListener('click', () => {
+  const dark = document.body.classList.toggle('dark');
+  const url = new URL(window.location);
+  url.searchParams.set('__theme', dark ? 'dark' : 'light');
+  window.history.replaceState(window.history.state, '', url);
+});
+"""
+
+CARD_HTML = """
+<div class="file-card" role="status" aria-live="polite">
+  <p class="refusal" role="alert" hidden></p>
+  <div class="read"><strong class="name">Loading the networks and the first shape</strong><ul class="notes"></ul></div>
+</div>
+"""
+# textContent only: the name and the notes come from the visitor's file.
+CARD_JS = """
+const show = () => {
+  const value = props.value || {};
+  const find = (selector) => element.querySelector(selector);
+  find('.refusal').hidden = !value.refusal;
+  find('.refusal').textContent = value.refusal || '';
+  const last = value.name ? value : element.lastRead;
+  if (last) {
+    element.lastRead = last;
+    find('.name').textContent = last.name;
+    find('.notes').replaceChildren(...last.notes.map((note) => {
+      const item = document.createElement('li');
+      item.textContent = note;
+      return item;
+    }));
+  }
+  if (value.query) {
+    const url = new URL(window.location);
+    for (const [key, setting] of Object.entries(value.query)) {
+      if (setting === null) url.searchParams.delete(key); else url.searchParams.set(key, setting);
+    }
+    window.history.replaceState(window.history.state, '', url);
+  }
+};
+watch('value', show);
+show();
+"""
+
+DOWNLOAD_JS = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}
+"""
+
+
+def _theme() -> gr.themes.Base:
+    """A quiet theme with the system's own fonts, so that no font is fetched."""
+    return gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        spacing_size="sm",
+        radius_size="sm",
+        text_size="sm",
+        font=("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
+        font_mono=("ui-monospace", "SFMono-Regular", "Menlo", "monospace"),
+    )
+
+
+CSS = """
+:root { --gap: 10px; }
+.gradio-container > .main { padding: 12px !important; }
+#studio { display: grid; grid-template-columns: 300px minmax(0, 1fr); gap: 14px; height: calc(100dvh - 24px); }
+#side { height: 100%; min-width: 0 !important; overflow: hidden auto; gap: 6px; flex-wrap: nowrap; padding-right: 2px; }
+#main { height: 100%; min-width: 0 !important; }
+
+#masthead header { display: grid; grid-template-columns: 1fr auto; align-items: center; }
+#masthead h1 { margin: 0; font-size: 19px; font-weight: 650; letter-spacing: -0.01em; }
+#masthead p { grid-column: 1 / -1; margin: 2px 0 0; font-size: 12px; color: var(--body-text-color-subdued); }
+.theme-button { border: 0; background: none; color: var(--body-text-color-subdued); font-size: 16px; cursor: pointer; }
+.section { position: relative; overflow: visible; }
+.section-title { display: flex; align-items: center; gap: 6px; margin-top: 4px; }
+.section-title h2 { margin: 0; font-size: 12px; font-weight: 600; color: var(--body-text-color-subdued); }
+.section-title summary {
+  display: grid; place-items: center; width: 15px; height: 15px; border: 1px solid var(--border-color-primary);
+  border-radius: 50%; font-size: 10px; line-height: 1; color: var(--body-text-color-subdued); cursor: pointer;
+  list-style: none;
+}
+.section-title summary::-webkit-details-marker { display: none; }
+.section-title details p {
+  position: absolute; z-index: 20; left: 0; right: 0; top: 24px; margin: 0; padding: 8px 10px; font-size: 12px;
+  line-height: 1.4; color: var(--body-text-color); background: var(--background-fill-primary);
+  border: 1px solid var(--border-color-primary); border-radius: 6px; box-shadow: 0 6px 20px rgb(0 0 0 / 0.18);
+}
+
+#examples { flex: none; }
+#examples .grid-wrap { height: auto; max-height: 272px; overflow: hidden auto; padding: 0; }
+#examples .grid-container { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 4px; padding: 1px; }
+#examples .gallery-item, #examples .thumbnail-item { width: 100%; height: auto; aspect-ratio: 1; }
+#examples .thumbnail-item { background: none; border-radius: 6px; padding: 2px; }
+#examples .caption-label {
+  inset: auto 0 0 0; padding: 0 2px; border: 0; border-radius: 0 0 5px 5px; max-width: none; font-size: 10px;
+  line-height: 14px; text-align: center; opacity: 0;
+}
+#examples .thumbnail-item:hover .caption-label, #examples .thumbnail-item:focus-visible .caption-label { opacity: 1; }
+
+#upload { flex: none; }
+#upload label { position: static; display: block; border: 0; padding: 5px 8px 0; font-size: 11px; background: none; }
+#upload label svg, #upload .icon-wrap, #upload .or { display: none; }
+#upload .upload-container { height: 26px !important; font-size: 13px; }
+#upload .wrap { min-height: 0; padding: 0; flex-direction: row; gap: 6px; font-size: 12px; }
+
+.file-card { font-size: 12px; line-height: 1.45; max-height: 104px; overflow: auto; overflow-wrap: anywhere; }
+.file-card .name { font-weight: 600; }
+.file-card ul { margin: 0; padding: 0; list-style: none; color: var(--body-text-color-subdued); }
+.file-card .refusal {
+  margin: 0 0 6px; padding: 6px 8px; border-radius: 6px; border: 1px solid var(--error-border-color);
+  background: var(--error-background-fill); color: var(--error-text-color);
+}
+
+#options { flex: none; gap: 4px; min-width: 0 !important; }
+#options .row { gap: 6px; flex-wrap: nowrap; }
+#downloads { flex: none; gap: 6px; flex-wrap: nowrap; }
+
+@media (max-width: 899px) {
+  #studio { display: flex; flex-direction: column; height: auto; }
+  #side { display: contents; }
+  #main { order: 1; height: auto; }
+  #options, #downloads { order: 2; }
+}
+"""
+
+
+if __name__ == "__main__":
+    main()
