@@ -1,0 +1,167 @@
+"""What do the networks train on? Point sets, their split, augmentation, and the cache of renders and visibility."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from pointmcd.cameras import IMAGE_SIZE, ring
+from pointmcd.render import render_points
+from pointmcd.types import ShapeError
+from pointmcd.visibility import hidden_point_removal
+
+CHUNK = 32  # shapes a worker prepares at a time: also the grain of resuming
+CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
+
+
+@dataclass(frozen=True, eq=False)
+class PointSet:
+    """A labelled set of clouds in the layout of ModelNet40's .npz files.
+
+    Attributes:
+        points: Centred clouds, farthest point at distance 1, Z up.
+        labels: Index into `class_names`.
+        class_names: In the data set's official order.
+    """
+
+    points: Float32[np.ndarray, "S N 3"]
+    labels: Int[np.ndarray, " S"]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def subset(self, rows: Int[np.ndarray, " R"]) -> PointSet:
+        return PointSet(self.points[rows], self.labels[rows], self.class_names)
+
+
+def load_point_set(path: str | Path) -> PointSet:
+    """Read `points (S, N, 3)`, `labels (S,)` and `class_names` from an .npz file.
+
+    Raises:
+        ShapeError: The file is missing, is no .npz or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            points, labels, names = (arrays[key] for key in ("points", "labels", "class_names"))
+    except FileNotFoundError as error:
+        raise ShapeError(f"{path}: there is no such file. Give an .npz with points, labels and class_names.") from error
+    except (ValueError, KeyError, OSError) as error:
+        raise ShapeError(f"{path}: not a data set: an .npz with points, labels and class_names is needed.") from error
+    if points.ndim != 3 or points.shape[2] != 3 or len(points) != len(labels):
+        raise ShapeError(f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}.")
+    return PointSet(points.astype(np.float32), labels.astype(np.int64), tuple(str(name) for name in names))
+
+
+def split_validation(
+    labels: Int[np.ndarray, " S"], *, share: float, seed: int
+) -> tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]:
+    """Split rows into train and validation, the same share of every class; for choosing anything without the test set."""
+    generator = np.random.default_rng(seed)
+    held_out = [
+        generator.permutation(rows)[: round(share * len(rows))]
+        for rows in (np.flatnonzero(labels == label) for label in np.unique(labels))
+    ]
+    validation = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(labels)), validation), validation
+
+
+def scale_and_shift(
+    points: Float[Tensor, "B N 3"], *, scale: tuple[float, float], shift: float, generator: torch.Generator
+) -> Float[Tensor, "B N 3"]:
+    """Stretch each axis and move each cloud at random (paper: 2/3..3/2 and +-0.2); visibility stays the unaugmented cloud's."""
+    shape = (len(points), 1, 3)
+    low, high = scale
+    factors = torch.rand(shape, generator=generator) * (high - low) + low
+    moves = (torch.rand(shape, generator=generator) * 2 - 1) * shift
+    return points * factors.to(points) + moves.to(points)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewCache:
+    """Renders and visibility of a whole point set, memory-mapped.
+
+    Attributes:
+        images: Grey renders, downsampled from 224 x 224 to the teacher's input size.
+        visibility: Hidden point removal's mask, 8 points a byte.
+        folder: Where the arrays lie; teacher features are cached beside them.
+    """
+
+    images: UInt8[np.ndarray, "S V H W"]
+    visibility: UInt8[np.ndarray, "S V bytes"]
+    folder: Path
+
+    def masks(self, rows: Int[np.ndarray, " B"], points: int) -> Bool[np.ndarray, "B V N"]:
+        """Unpack the visibility of some shapes."""
+        return np.unpackbits(self.visibility[rows], axis=-1, count=points).astype(bool)
+
+
+def prepare_views(
+    points: Float32[np.ndarray, "S N 3"], folder: str | Path, *, image_size: int, views: int = 12, workers: int = 0
+) -> ViewCache:
+    """Render every cloud and test its visibility once, over processes; an interrupted run goes on where it stopped.
+
+    Args:
+        points: Normalised clouds.
+        folder: Caches live here, one sub-folder per content and setting.
+        image_size: The teacher's input size in pixels.
+        views: Cameras on the ring.
+        workers: Processes; 0 takes one per core.
+    """
+    key = hashlib.sha256(points.tobytes() + f"{CACHE_VERSION} {image_size} {views}".encode()).hexdigest()[:16]
+    home = Path(folder) / key
+    home.mkdir(parents=True, exist_ok=True)
+    count, size = points.shape[:2]
+    shapes = {"images": (count, views, image_size, image_size), "visibility": (count, views, (size + 7) // 8)}
+    done_file = home / "done.json"
+    done: set[int] = set(json.loads(done_file.read_text())) if done_file.exists() else set()
+    for name, shape in shapes.items():
+        if not (home / f"{name}.npy").exists():
+            np.lib.format.open_memmap(home / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape).flush()
+    todo = [start for start in range(0, count, CHUNK) if start not in done]
+    if todo:
+        jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(workers or os.cpu_count() or 1) as pool:
+            for finished in tqdm(pool.imap_unordered(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"):
+                done.add(finished)
+                if len(done) % 16 == 0:
+                    done_file.write_text(json.dumps(sorted(done)))
+        done_file.write_text(json.dumps(sorted(done)))
+    return ViewCache(
+        images=np.load(home / "images.npy", mmap_mode="r"),
+        visibility=np.load(home / "visibility.npy", mmap_mode="r"),
+        folder=home,
+    )
+
+
+def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int]) -> int:
+    points, start, home, image_size, views = job
+    torch.set_num_threads(1)
+    cameras = ring(views, image_size=IMAGE_SIZE)
+    images = np.load(Path(home) / "images.npy", mmap_mode="r+")
+    visibility = np.load(Path(home) / "visibility.npy", mmap_mode="r+")
+    for row, cloud in enumerate(points, start):
+        rendered = torch.from_numpy(render_points(cloud, cameras).images[..., 0])[:, None]
+        images[row] = to_input_size(rendered, image_size)[:, 0].numpy()
+        mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
+        visibility[row] = np.packbits(mask, axis=-1)
+    return start
+
+
+def to_input_size(images: UInt8[Tensor, "B C H W"], size: int) -> UInt8[Tensor, "B C h w"]:
+    """Downsample renders to a teacher's input size with antialiasing: the same pixels in training and in the app."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)

@@ -1,0 +1,103 @@
+"""How does a student learn from a teacher's views? Student = encoder + projection + head; the losses of the paper."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from pointmcd.projection import PointFeatures, project
+from pointmcd.students import create_encoder
+from pointmcd.students.heads import ClassificationHead
+
+
+class StudentOutput(NamedTuple):
+    """What the student says of B shapes. Without visibility the view fields are None: inference needs no fake masks.
+
+    Attributes:
+        shape_feature: What the classifier reads.
+        logits: Class scores.
+        view_features: `g_k`, one descriptor per view (Eq. 5).
+        view_logits: The classifier's scores of each view descriptor.
+        features: Point features as the encoder left them.
+        winners: Input point that won each channel of each view; -1 where the view sees nothing.
+        global_winners: Input point that won each channel of the pool over all points.
+    """
+
+    shape_feature: Float[Tensor, "B T"]
+    logits: Float[Tensor, "B K"]
+    view_features: Float[Tensor, "B V T"] | None
+    view_logits: Float[Tensor, "B V K"] | None
+    features: PointFeatures
+    winners: Int[Tensor, "B V D"] | None
+    global_winners: Int[Tensor, "B D"]
+
+
+class Student(nn.Module):
+    """A point encoder with VAFP and a classification head.
+
+    Args:
+        encoder: Name in `students.ENCODERS`.
+        classes: Number of classes K.
+        isolate_views: Stop the gradient of the view descriptors at the point features. The plain baseline trains its
+            alignment head so: the teacher never reaches its encoder, yet its views can be compared with the teacher's.
+    """
+
+    def __init__(self, encoder: str, *, classes: int = 40, isolate_views: bool = False) -> None:
+        super().__init__()
+        self.encoder_name = encoder
+        self.encoder = create_encoder(encoder)
+        self.head = ClassificationHead(int(self.encoder.feature_dim), classes=classes)
+        self.isolate_views = isolate_views
+
+    def forward(self, points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None = None) -> StudentOutput:
+        """Score shapes; with visibility, also describe each view.
+
+        Raises:
+            ValueError: Visibility does not fit the points.
+        """
+        if visibility is not None and (visibility.shape[0], visibility.shape[2]) != points.shape[:2]:
+            raise ValueError(
+                f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
+            )
+        features: PointFeatures = self.encoder(points)
+        # The pool over all points is the view that sees everything: one pooling pass serves classifier and views.
+        everything = torch.ones(len(points), 1, points.shape[1], dtype=torch.bool, device=points.device)
+        if visibility is None or self.isolate_views:
+            pooled = project(features, everything)
+        else:
+            pooled = project(features, torch.cat([everything, visibility], dim=1))
+        shape_feature, logits = self.head.classify(pooled.features[:, 0])
+        view_features = view_logits = winners = None
+        if visibility is not None:
+            if self.isolate_views:
+                views = project(features._replace(values=features.values.detach()), visibility)
+                view_values, winners = views.features, views.winners
+            else:
+                view_values, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
+            view_features = self.head.alignment(view_values)
+            view_logits = self.head.classifier(view_features)
+        return StudentOutput(
+            shape_feature, logits, view_features, view_logits, features, winners, pooled.winners[:, 0]
+        )
+
+
+def smoothed_cross_entropy(
+    logits: Float[Tensor, "B K"], labels: Int[Tensor, " B"], *, smoothing: float
+) -> Float[Tensor, ""]:
+    """Cross entropy with `smoothing` spread over the other K - 1 classes, as the released code does.
+
+    torch spreads it over all K, so its share is larger by K / (K - 1).
+    """
+    classes = logits.shape[-1]
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing * classes / (classes - 1))
+
+
+def distillation_loss(
+    student_views: Float[Tensor, "B V T"], teacher_views: Float[Tensor, "B V T"]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of view descriptors (Eq. 6)."""
+    return F.l1_loss(student_views.float(), teacher_views.float())

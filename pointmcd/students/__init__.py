@@ -1,0 +1,23 @@
+"""Which point encoders are there? A table; each has its own file and reads like its paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from pointmcd.students.dgcnn import DGCNN
+from pointmcd.students.pointnet import PointNet
+
+ENCODERS: dict[str, Callable[[], nn.Module]] = {"pointnet": PointNet, "dgcnn": DGCNN}
+
+
+def create_encoder(name: str) -> nn.Module:
+    """Build an encoder with fresh weights: `module(points (B, N, 3)) -> PointFeatures`.
+
+    Raises:
+        ValueError: There is no such encoder.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"There is no encoder {name!r}; there are: {', '.join(ENCODERS)}.")
+    return ENCODERS[name]()

@@ -1,0 +1,185 @@
+"""What does a multi-view image network see? The classification teacher: backbone, view descriptors, classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pointmcd.students.heads import TEACHER_DIM
+from pointmcd.students.layers import DenseNorm
+
+
+class TeacherOutput(NamedTuple):
+    """What the teacher says of B shapes.
+
+    Attributes:
+        view_features: `v_k`, one descriptor per view, non-negative.
+        shape_feature: What the classifier reads for the whole shape.
+        view_logits: The same classifier on each view alone.
+        logits: Scores of the whole shape.
+        maps: The backbone's last feature maps, for class-activation maps.
+    """
+
+    view_features: Float[Tensor, "B V T"]
+    shape_feature: Float[Tensor, "B T"]
+    view_logits: Float[Tensor, "B V K"]
+    logits: Float[Tensor, "B K"]
+    maps: Float[Tensor, "B V C h w"]
+
+
+class ClassificationTeacher(nn.Module):
+    """Backbone, global average pool, Linear + BN + ReLU per view (v_k), max over views, Linear + BN + ReLU, classifier.
+
+    Paper Sec. III-A; the released code's sizes. Called with grey images in 0..1.
+    """
+
+    def __init__(
+        self, *, backbone: str = "mobilenet_v2", input_size: int = 224, classes: int = 40, teacher_dim: int = TEACHER_DIM
+    ) -> None:
+        super().__init__()
+        if backbone not in BACKBONES:
+            raise ValueError(f"There is no backbone {backbone!r}; there are: {', '.join(BACKBONES)}.")
+        self.backbone_name = backbone
+        self.input_size = input_size
+        self.backbone, channels = BACKBONES[backbone]()
+        self.view_embedding = DenseNorm(channels, teacher_dim)
+        self.shape_embedding = DenseNorm(teacher_dim, teacher_dim)
+        self.classifier = nn.Linear(teacher_dim, classes, bias=False)
+
+    def forward(self, images: Float[Tensor, "B V 3 H W"]) -> TeacherOutput:
+        """Read all views of each shape; images of another size are downsampled to `input_size` with antialiasing."""
+        batch, views = images.shape[:2]
+        flat = images.flatten(0, 1)
+        if flat.shape[-1] != self.input_size:
+            flat = F.interpolate(flat, size=(self.input_size,) * 2, mode="bilinear", antialias=True)
+        maps = self.backbone(flat.contiguous(memory_format=torch.channels_last))
+        view_features = self.view_embedding(maps.mean(dim=(2, 3))).unflatten(0, (batch, views))
+        shape_feature = self.shape_embedding(view_features.amax(dim=1))
+        return TeacherOutput(
+            view_features=view_features,
+            shape_feature=shape_feature,
+            view_logits=self.classifier(view_features),
+            logits=self.classifier(shape_feature),
+            maps=maps.unflatten(0, (batch, views)),
+        )
+
+    def heat_maps(self, output: TeacherOutput, classes: Int[Tensor, " B"]) -> Float[Tensor, "B V h w"]:
+        """Split each view's logit of one class over the cells of the last feature map (eval mode).
+
+        The average pool, the linear map and the batch norm are linear, and the ReLU's gate is known, so the split is
+        exact: the sum over a view's cells plus a bias common to the classes' gate is that view's logit.
+        """
+        weight, _ = folded(self.view_embedding)
+        gate = (output.view_features > 0).to(weight) * self.classifier.weight[classes][:, None, :]
+        cells = output.maps.shape[-1] * output.maps.shape[-2]
+        return torch.einsum("bvt,tc,bvchw->bvhw", gate, weight, output.maps.float()) / cells
+
+
+def folded(layer: DenseNorm) -> tuple[Float[Tensor, "T D"], Float[Tensor, " T"]]:
+    """Fold an evaluation-mode batch norm into its linear layer: `layer(x) = relu(weight @ x + bias)`."""
+    norm = layer.norm
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight = layer.linear.weight * scale[:, None]
+    own = layer.linear.bias if layer.linear.bias is not None else 0.0
+    return weight, norm.bias + (own - norm.running_mean) * scale
+
+
+class _ConvNorm(nn.Sequential):
+    """Convolution, batch norm, ReLU6: torchvision's layout, so that its published keys fit."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU6(inplace=True),
+        )
+
+
+class _InvertedResidual(nn.Module):
+    """MobileNetV2's block: expand, filter each channel, project (Sandler et al., CVPR 2018)."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        expand = [] if expansion == 1 else [_ConvNorm(inputs, hidden, kernel=1)]
+        self.conv = nn.Sequential(
+            *expand,
+            _ConvNorm(hidden, hidden, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        out: Tensor = self.conv(x)
+        return x + out if self.residual else out
+
+
+def _mobilenet_v2() -> tuple[nn.Module, int]:
+    """MobileNetV2's features with torchvision's key names; 1,280 channels at a 32nd of the resolution."""
+    settings = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    layers: list[nn.Module] = [_ConvNorm(3, 32, stride=2)]
+    channels = 32
+    for expansion, outputs, repeats, stride in settings:
+        for repeat in range(repeats):
+            layers.append(
+                _InvertedResidual(channels, outputs, stride=stride if repeat == 0 else 1, expansion=expansion)
+            )
+            channels = outputs
+    layers.append(_ConvNorm(channels, 1280, kernel=1))
+    return nn.Sequential(*layers), 1280
+
+
+class _ResidualBlock(nn.Module):
+    """ResNet-18's basic block (He et al., CVPR 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            if stride != 1 or inputs != outputs
+            else nn.Identity()
+        )
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(out)) + self.downsample(x), inplace=True)
+
+
+class _FirstChannel(nn.Module):
+    """Renders are grey: three equal channels carry what one does."""
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
+        return x[:, :1]
+
+
+def _slim_resnet18() -> tuple[nn.Module, int]:
+    """ResNet-18 with a quarter of the channels, a 3 x 3 stem of stride 2 and no max pool: 128 channels at a 16th of the
+    resolution (SimpleView's kind of net; Goyal et al., ICML 2021)."""
+    layers: list[nn.Module] = [
+        _FirstChannel(),
+        nn.Conv2d(1, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(inplace=True),
+    ]
+    channels = 16
+    for outputs, stride in ((16, 1), (32, 2), (64, 2), (128, 2)):
+        layers += [_ResidualBlock(channels, outputs, stride=stride), _ResidualBlock(outputs, outputs, stride=1)]
+        channels = outputs
+    return nn.Sequential(*layers), channels
+
+
+BACKBONES: dict[str, Callable[[], tuple[nn.Module, int]]] = {
+    "mobilenet_v2": _mobilenet_v2,
+    "slim_resnet18": _slim_resnet18,
+}

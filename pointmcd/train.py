@@ -1,0 +1,273 @@
+"""How is a network trained? One loop for every network: seeded, resumable, logged."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pointmcd.data import PointSet, ViewCache, scale_and_shift
+from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed_cross_entropy
+from pointmcd.evaluate import BATCH, accuracy, predict
+from pointmcd.recipes import Recipe
+from pointmcd.teachers import ClassificationTeacher
+
+Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how one training runs.
+
+    Attributes:
+        folder: Holds `checkpoint.pt` (resumable state) and `log.csv`.
+        seed: Of weights, order and augmentation.
+        device: "cpu" or "cuda".
+    """
+
+    folder: Path
+    seed: int
+    device: torch.device
+
+
+def fit(
+    model: nn.Module, recipe: Recipe, run: Run, *, shapes: int, loss: Loss, validate: Callable[[], dict[str, float]]
+) -> None:
+    """Train `model` in place; an interrupted run goes on from its last whole epoch.
+
+    Args:
+        model: On the run's device.
+        recipe: Schedule and optimiser.
+        run: Seed and folder.
+        shapes: Number of training shapes.
+        loss: Rows of a batch and the batch's generator -> loss and the figures to log.
+        validate: Figures of the validation split, after each epoch.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    steps = shapes // recipe.batch_size
+    optimizer = _optimizer(model, recipe)
+    state_file = run.folder / "checkpoint.pt"
+    first_epoch = _resume(state_file, model, optimizer, recipe)
+    for epoch in range(first_epoch, recipe.epochs):
+        started = time.perf_counter()
+        model.train()
+        generator = torch.Generator().manual_seed(run.seed * 100_003 + epoch)
+        totals: dict[str, Tensor] = {}
+        batches = _batches(shapes, recipe.batch_size, generator)
+        for step, rows in enumerate(tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False)):
+            rate = learning_rate(recipe, (epoch * steps + step) / (recipe.epochs * steps))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=_has_fast_bf16(run.device)):
+                value, figures = loss(rows, generator)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            optimizer.step()
+            for name, figure in figures.items():
+                totals[name] = totals.get(name, 0) + figure.detach()
+        row = {"epoch": float(epoch + 1), "learning_rate": rate, "seconds": time.perf_counter() - started}
+        row |= {name: float(total) / steps for name, total in totals.items()} | validate()
+        _log(run.folder / "log.csv", row)
+        # Written whole, then renamed: a kill in between loses one epoch, never the run.
+        partial = state_file.with_suffix(".partial")
+        torch.save(
+            {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1, "recipe": repr(recipe)},
+            partial,
+        )
+        partial.replace(state_file)
+        print("  ".join(f"{name} {figure:.4g}" for name, figure in row.items()), flush=True)
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Linear warm-up, then a cosine to the final rate; `progress` runs from 0 to 1."""
+    if progress < recipe.warmup:
+        return recipe.learning_rate * (0.04 + 0.96 * progress / recipe.warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup)))
+    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * cosine
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    settings = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=0.9, **settings)
+    kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[recipe.optimizer](model.parameters(), **settings)  # type: ignore[call-arg]  # both take lr and weight_decay
+
+
+def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> int:
+    if not state_file.exists():
+        return 0
+    state = torch.load(state_file, weights_only=True, map_location="cpu")
+    if state["recipe"] != repr(recipe):
+        raise ValueError(f"{state_file} was trained with another recipe; choose another --out or remove it.")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    print(f"Going on from epoch {state['epoch']} of {state_file}.", flush=True)
+    return int(state["epoch"])
+
+
+def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " B"]]:
+    """Shuffled rows in whole batches: batch norm wants no batch of one."""
+    order = torch.randperm(shapes, generator=generator)
+    return iter(order[: shapes // batch_size * batch_size].split(batch_size))
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.backends.cpu.get_cpu_capability() in {"AVX512", "AMX"} and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _log(path: Path, row: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({name: f"{figure:.6g}" for name, figure in row.items()})
+
+
+def train_teacher(
+    train: PointSet, train_views: ViewCache, validation: PointSet, validation_views: UInt8[np.ndarray, "S V H W"],
+    recipe: Recipe, run: Run, *, rows: Int[np.ndarray, " R"],
+) -> ClassificationTeacher:  # fmt: skip
+    """Train the classification teacher on cached point renders.
+
+    Args:
+        train: Training clouds (their labels are used).
+        train_views: Cache over the whole training file.
+        validation: Held-out shapes.
+        validation_views: Their renders.
+        recipe: Schedule.
+        run: Seed, folder, device.
+        rows: Which shapes of the cache are the training split.
+    """
+    torch.manual_seed(run.seed)
+    model = ClassificationTeacher(
+        backbone=recipe.backbone, input_size=recipe.input_size, classes=len(train.class_names)
+    ).to(run.device, memory_format=torch.channels_last)
+    images = torch.from_numpy(np.asarray(train_views.images)[rows]).to(run.device)
+    labels = torch.from_numpy(train.labels).to(run.device)
+
+    def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        views = _random_views(len(batch), images.shape[1], recipe.views_per_step, generator)
+        chosen = images[batch[:, None].to(run.device), views.to(run.device)]
+        grey = move_images(chosen.float() / 255, scale=recipe.scale, shift=recipe.shift, generator=generator)
+        output = model(grey[:, :, None].expand(-1, -1, 3, -1, -1))
+        target = labels[batch.to(run.device)]
+        whole = smoothed_cross_entropy(output.logits, target, smoothing=recipe.smoothing)
+        each = smoothed_cross_entropy(
+            output.view_logits.flatten(0, 1), target.repeat_interleave(views.shape[1]), smoothing=recipe.smoothing
+        )
+        right = (output.logits.argmax(1) == target).float().mean()
+        return whole + each, {"shape_loss": whole, "view_loss": each, "train_accuracy": right}
+
+    def validate() -> dict[str, float]:
+        return {"validation_accuracy": accuracy(teacher_predict(model, validation_views), validation.labels).overall}
+
+    fit(model, recipe, run, shapes=len(train), loss=loss, validate=validate)
+    return model
+
+
+def train_student(
+    train: PointSet, visibility: UInt8[np.ndarray, "S V bytes"], teacher_views: Float[np.ndarray, "S V T"],
+    validation: PointSet, recipe: Recipe, run: Run, *, encoder: str, plain: bool,
+) -> Student:  # fmt: skip
+    """Train a student, distilled or plain, from cached visibility and teacher features.
+
+    The plain baseline differs only in the distillation term: its alignment head learns from detached features, so that
+    nothing of the teacher reaches the encoder.
+    """
+    torch.manual_seed(run.seed)
+    model = Student(encoder, classes=len(train.class_names), isolate_views=plain).to(run.device)
+    points, labels, packed, targets = (
+        torch.from_numpy(array).to(run.device)
+        for array in (train.points, train.labels, np.asarray(visibility), np.asarray(teacher_views))
+    )
+
+    def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = batch.to(run.device)
+        views = _random_views(len(batch), packed.shape[1], recipe.views_per_step, generator).to(run.device)
+        kept = torch.randperm(points.shape[1], generator=generator)[: recipe.points_per_step].to(run.device)
+        seen = _unpack(packed[rows[:, None], views], points.shape[1])[:, :, kept]
+        cloud = scale_and_shift(points[rows][:, kept], scale=recipe.scale, shift=recipe.shift, generator=generator)
+        output: StudentOutput = model(cloud, seen)
+        task = smoothed_cross_entropy(output.logits, labels[rows], smoothing=recipe.smoothing)
+        assert output.view_features is not None
+        distil = distillation_loss(output.view_features, targets[rows[:, None], views])
+        total = recipe.task_weight * task + recipe.distil_weight * distil
+        if output.features.penalty is not None:
+            total = total + recipe.penalty_weight * output.features.penalty
+        right = (output.logits.argmax(1) == labels[rows]).float().mean()
+        return total, {"task_loss": task, "distil_loss": distil, "train_accuracy": right}
+
+    def validate() -> dict[str, float]:
+        result = accuracy(predict(model, validation.points), validation.labels)
+        return {"validation_accuracy": result.overall, "validation_mean_class": result.mean_class}
+
+    fit(model, recipe, run, shapes=len(train), loss=loss, validate=validate)
+    return model
+
+
+def _random_views(shapes: int, views: int, count: int, generator: torch.Generator) -> Int[Tensor, "B v"]:
+    if count >= views:
+        return torch.arange(views).expand(shapes, -1)
+    return torch.rand(shapes, views, generator=generator).topk(count, dim=1).indices
+
+
+def _unpack(packed: UInt8[Tensor, "B v bytes"], points: int) -> Bool[Tensor, "B v N"]:
+    """Undo numpy.packbits: the first point is the highest bit."""
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    return ((packed[..., None] >> shifts) & 1).flatten(2)[..., :points].bool()
+
+
+def move_images(
+    images: Float[Tensor, "B v H W"], *, scale: tuple[float, float], shift: float, generator: torch.Generator
+) -> Float[Tensor, "B v H W"]:
+    """Stretch, mirror and move each image at random, as scaled and shifted clouds would look; black comes in."""
+    if scale == (1.0, 1.0) and shift == 0:
+        return images
+    count = images.shape[0] * images.shape[1]
+    theta = torch.zeros(count, 2, 3)
+    low, high = scale
+    stretch = torch.exp(torch.rand(count, 2, generator=generator) * math.log(high / low) + math.log(low))
+    mirror = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1
+    theta[:, 0, 0], theta[:, 1, 1] = mirror / stretch[:, 0], 1 / stretch[:, 1]
+    theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * shift
+    flat = images.flatten(0, 1)[:, None]
+    grid = F.affine_grid(theta.to(images), list(flat.shape), align_corners=False)
+    return F.grid_sample(flat, grid, align_corners=False).view_as(images)
+
+
+@torch.inference_mode()
+def teacher_features(teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]) -> Float[np.ndarray, "S V T"]:
+    """Compute every view descriptor `v_k` once, as float16, with a progress bar."""
+    return _read_all(teacher, images, lambda output: output.view_features.half())
+
+
+def teacher_predict(teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]) -> Int[np.ndarray, " S"]:
+    """Name every shape from all its views."""
+    return _read_all(teacher, images, lambda output: output.logits.argmax(dim=1))
+
+
+@torch.inference_mode()
+def _read_all(
+    teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"], pick: Callable[..., Tensor]
+) -> np.ndarray:
+    device = next(teacher.parameters()).device
+    teacher.eval()
+    parts = []
+    for start in tqdm(range(0, len(images), BATCH), desc="teacher", leave=False):
+        batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).float() / 255
+        parts.append(pick(teacher(batch[:, :, None].expand(-1, -1, 3, -1, -1))).cpu().numpy())
+    return np.concatenate(parts)
