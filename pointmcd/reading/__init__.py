@@ -1,0 +1,100 @@
+"""Which reader reads which file, and what is refused before any reader sees it?
+
+Everything here parses what strangers made, so it runs in a child process (`__main__`), needs numpy only, opens no second
+file, and checks every size that a header states against the size of the file before it allocates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pointmcd.reading.arrays import read_npy, read_npz
+from pointmcd.reading.glb import read_glb
+from pointmcd.reading.meshes import read_obj, read_off, read_stl
+from pointmcd.reading.pcd import read_pcd
+from pointmcd.reading.ply import read_ply
+from pointmcd.reading.table import read_text
+from pointmcd.types import Shape, ShapeError
+
+READERS: dict[str, Callable[[bytes], Shape]] = {
+    ".ply": read_ply,
+    ".pcd": read_pcd,
+    ".xyz": read_text,
+    ".pts": read_text,
+    ".txt": read_text,
+    ".csv": read_text,
+    ".asc": read_text,
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".off": read_off,
+    ".obj": read_obj,
+    ".stl": read_stl,
+    ".glb": read_glb,
+}
+
+# First bytes of what is never a shape, and what to call it.
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "an archive (gzip): unpack it and choose the shape inside"),
+    (b"BZh", "an archive (bzip2): unpack it and choose the shape inside"),
+    (b"\xfd7zXZ\0", "an archive (xz): unpack it and choose the shape inside"),
+    (b"7z\xbc\xaf\x27\x1c", "an archive (7z): unpack it and choose the shape inside"),
+    (b"Rar!", "an archive (rar): unpack it and choose the shape inside"),
+    (b"\x28\xb5\x2f\xfd", "an archive (zstd): unpack it and choose the shape inside"),
+    (b"\x80\x02", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
+    (b"\x80\x03", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
+    (b"\x80\x04", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
+    (b"\x80\x05", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
+    (b"\x89PNG", "a PNG image: choose a file that holds points or a mesh"),
+    (b"\xff\xd8\xff", "a JPEG image: choose a file that holds points or a mesh"),
+    (b"GIF8", "a GIF image: choose a file that holds points or a mesh"),
+    (b"%PDF", "a PDF document: choose a file that holds points or a mesh"),
+    (b"\x7fELF", "a program: choose a file that holds points or a mesh"),
+    (b"\x89HDF", "an HDF5 file: save one shape of it with numpy.save"),
+    (b"LASF", "a LAS file: save it as .ply or .xyz"),
+)
+
+# What the first bytes say a file is, for files whose name says something else.
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"PK(\x03\x04|\x05\x06)"), ".npz"),
+    (re.compile(rb"\x93NUMPY"), ".npy"),
+    (re.compile(rb"glTF"), ".glb"),
+    (re.compile(rb"ply\s*[\r\n]"), ".ply"),
+    (re.compile(rb"# ?\.PCD|VERSION \.7\s*[\r\n]+FIELDS"), ".pcd"),
+    (re.compile(rb"(ST)?C?N?OFF[\s\d]"), ".off"),
+    (re.compile(rb"solid[^\n]*\n\s*facet"), ".stl"),
+)
+
+
+def read_bytes(data: bytes, extension: str) -> Shape:
+    """Read a file's bytes as what its name says it is.
+
+    Args:
+        data: The whole file.
+        extension: A key of `READERS`.
+
+    Returns:
+        The shape as the file gives it: not cleaned, not turned, without a name.
+
+    Raises:
+        ShapeError: The content is not what the name says, or is damaged.
+    """
+    if not data.strip():
+        raise ShapeError("the file is empty: export it again.")
+    _refuse_foreign_content(data, extension)
+    return READERS[extension](data)
+
+
+def _refuse_foreign_content(data: bytes, extension: str) -> None:
+    for start, what in _FOREIGN:
+        if data.startswith(start):
+            raise ShapeError(f"this is {what}.")
+    if data[257:262] == b"ustar":
+        raise ShapeError("this is an archive (tar): unpack it and choose the shape inside.")
+    for pattern, actual in _SIGNATURES:
+        if actual != extension and pattern.match(data):
+            if actual == ".npz":
+                raise ShapeError("this is an archive (zip): unpack it and choose the shape inside.")
+            if extension == ".stl" and actual == ".off":  # 80 free bytes open a binary STL
+                continue
+            raise ShapeError(f"the name ends in {extension}, the content is a {actual} file: rename it to {actual}.")

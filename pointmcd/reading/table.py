@@ -1,0 +1,178 @@
+"""Which points does a text of numbers hold?"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+from jaxtyping import Float
+
+from pointmcd.reading.columns import shape_from_named_columns, shape_from_unnamed_columns
+from pointmcd.reading.wording import counted, quoted
+from pointmcd.types import Shape, ShapeError
+
+_COMMENT = (b"#", b"//", b"%", b"!")
+_MOST_HEADER_LINES = 12
+_DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+([eE][-+]?\d+)?")
+
+
+def read_text(data: bytes) -> Shape:
+    """Read .xyz, .pts, .txt, .csv and .asc: one point per line; separator, header and columns are found out.
+
+    Raises:
+        ShapeError: Not text, decimal commas, a line that is no point.
+    """
+    text = plain_text(data)
+    start, line_number, names, promised = _skip_preamble(text)
+    body = text[start:]
+    first = body.split(b"\n", 1)[0]
+    delimiter = next((mark for mark in (b";", b",") if mark in first), b"")
+    _refuse_decimal_commas(first, delimiter, line_number)
+    body = _without_comments(body, delimiter)
+    if delimiter:
+        body = _with_spaces(body, delimiter)
+    if b'"' in body:
+        body = body.replace(b'"', b"")
+    rows = parse_rows(body, first_line=line_number)
+    empty = np.isnan(rows[:, 3:]).all(axis=0)
+    if delimiter and empty.any():  # a comma closes every line
+        rows = np.delete(rows, 3 + np.flatnonzero(empty), axis=1)
+    if rows.shape[1] < 3:
+        raise ShapeError(
+            f"line {line_number}: {counted(rows.shape[1], 'column')}; a point needs at least 3 (x y z), "
+            "separated by spaces, tabs, commas or semicolons."
+        )
+    fields = _fields(names, delimiter)
+    if len(fields) == rows.shape[1] and {"x", "y", "z"} <= set(fields):
+        shape = shape_from_named_columns({name or f"column {i + 1}": rows[:, i] for i, name in enumerate(fields)})
+    else:
+        shape = shape_from_unnamed_columns(rows, intensity_first=promised is not None)
+    if promised is not None and promised != len(rows):
+        note = f"The file says it has {counted(promised, 'point')}, it has {len(rows):,}."
+        shape = Shape("", shape.vertices, colors=shape.colors, notes=(note, *shape.notes))
+    return shape
+
+
+def plain_text(data: bytes) -> bytes:
+    r"""Take off a byte-order mark, turn UTF-16 into UTF-8 and every line end into \n.
+
+    Raises:
+        ShapeError: The bytes are no text.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeDecodeError:
+            raise ShapeError("this is neither text nor a known binary format: export it again.") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in data:
+        place = data[: data.index(b"\0")].count(b"\n") + 1
+        raise ShapeError(f"line {place}: binary data where text was expected: check the file's ending.")
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+
+def parse_rows(text: bytes, *, first_line: int = 1, columns: int | None = None) -> Float[np.ndarray, "R C"]:
+    """Parse lines of numbers separated by spaces, every line as long as the first.
+
+    Args:
+        text: Lines without comments; blank lines are skipped.
+        first_line: Where the text begins in the user's file, for messages.
+        columns: Numbers per line, if known.
+
+    Raises:
+        ShapeError: A word that is no number, a line of another length; the message names the line.
+    """
+    if not text.strip():
+        raise ShapeError("the file holds no line of numbers: export the points again.")
+    try:
+        rows = np.loadtxt(io.BytesIO(text), dtype=np.float64, comments=None, ndmin=2)
+    except ValueError:
+        rows = np.empty((0, 0))
+    if not len(rows) or (columns is not None and rows.shape[1] != columns):
+        raise ShapeError(_first_bad_line(text, first_line, columns))
+    return rows
+
+
+def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
+    for number, line in enumerate(text.split(b"\n"), start=first_line):
+        words = line.split()
+        if not words:
+            continue
+        for word in words:
+            if not _is_number(word):
+                return f"line {number}: {quoted(word)} is not a number: correct or remove that line."
+        if columns is None:
+            columns = len(words)
+        elif len(words) != columns:
+            return f"line {number}: {counted(len(words), 'column')}, expected {columns}: correct or remove that line."
+    return "the numbers cannot be read: export the file again."
+
+
+def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None]:
+    """Find the first line of numbers: its offset, its line number, the header above it, the count line's count."""
+    start, names, promised, headers = 0, b"", None, 0
+    for number, line in enumerate(io.BytesIO(text), start=1):
+        words = [word for word in re.split(rb'[\s,;"]+', line) if word]
+        if words and line.lstrip().startswith(_COMMENT):
+            names = line.lstrip(b" \t#/%!") or names
+        elif words:
+            numeric = [_is_number(word) for word in words]
+            if len(words) == 1 and words[0].isdigit() and promised is None:
+                promised = int(words[0]) if len(words[0]) < 18 else None
+            elif all(numeric):
+                return start, number, names, promised
+            elif any(numeric) and (len(words) >= 3 or not headers) and numeric[0] | (sum(numeric) >= 3):
+                wrong = words[numeric.index(False)]
+                raise ShapeError(f"line {number}: {quoted(wrong)} is not a number: correct or remove that line.")
+            else:
+                names, headers = line, headers + 1
+                if headers > _MOST_HEADER_LINES:
+                    break
+        start += len(line)
+    raise ShapeError("there is no line of numbers: expected one point per line, x y z.")
+
+
+def _refuse_decimal_commas(first: bytes, delimiter: bytes, line_number: int) -> None:
+    words = [word.strip() for word in (first.split(b";") if delimiter == b";" else first.split())]
+    if len(words) > 1 and words and any(_DECIMAL_COMMA.fullmatch(word) for word in words):
+        wrong = next(word for word in words if _DECIMAL_COMMA.fullmatch(word))
+        raise ShapeError(
+            f"line {line_number}: decimal comma in {quoted(wrong)}: save the numbers with decimal points (1.5, not 1,5)."
+        )
+
+
+def _without_comments(body: bytes, delimiter: bytes) -> bytes:
+    """Blank out comments, keeping the lines so that line numbers stay right."""
+    if b"#" in body:
+        body = re.sub(rb"#[^\n]*", b"", body)
+    if b"//" in body or b"%" in body or b"!" in body:
+        body = re.sub(rb"^[ \t]*(//|%|!)[^\n]*", b"", body, flags=re.MULTILINE)
+    return body
+
+
+def _with_spaces(body: bytes, delimiter: bytes) -> bytes:
+    """Turn the separator into spaces; an empty field becomes nan, so that columns stay where they are."""
+    mark = re.escape(delimiter)
+    blank = rb"[ \t]*"
+    if re.search(rb"(^|" + mark + rb")" + blank + rb"(" + mark + rb"|$)", body, flags=re.MULTILINE):
+        body = re.sub(rb"(?<=" + mark + rb")" + blank + rb"(?=" + mark + rb"|$)", b"nan", body, flags=re.MULTILINE)
+        body = re.sub(rb"^" + blank + rb"(?=" + mark + rb")", b"nan", body, flags=re.MULTILINE)
+    return body.replace(delimiter, b" ")
+
+
+def _fields(names: bytes, delimiter: bytes) -> list[str]:
+    text = names.decode("utf-8", "replace").strip("\n")
+    if delimiter and delimiter.decode() in text:
+        words = text.split(delimiter.decode())
+    else:
+        words = text.replace(",", " ").replace(";", " ").split()
+    return [word.strip(" \t\"'[]()").lower() for word in words]
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return b"_" not in word
