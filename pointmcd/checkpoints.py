@@ -1,0 +1,256 @@
+"""Where do weights come from? The shipped ones with their manifest, new ones, and the released code's checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pointmcd.distill import Student
+from pointmcd.teachers import ClassificationTeacher
+from pointmcd.types import CheckpointError
+
+WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the manifest says of one weights file.
+
+    Attributes:
+        name: "teacher", "pointnet", "pointnet_plain", ...
+        file: File name beside the manifest.
+        sha256: Of that file.
+        network: How to build the module: `kind` "teacher" or "student" and its settings.
+        training: Command, recipe, data, seed, epochs, hardware.
+        metrics: As measured with these very weights.
+        data_licence: Of what the weights were trained on.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    network: dict[str, Any]
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    data_licence: str
+
+
+def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
+    """List the weights in a folder, by name; empty where there is no manifest.
+
+    Raises:
+        CheckpointError: The manifest cannot be read.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        entries = json.loads(path.read_text())
+        return {name: Entry(name=name, **fields) for name, fields in entries.items()}
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no manifest of weights: {error}.") from error
+
+
+def build_network(network: dict[str, Any]) -> ClassificationTeacher | Student:
+    """Build a module with fresh weights from a manifest's `network` settings."""
+    settings = {key: value for key, value in network.items() if key != "kind"}
+    if network.get("kind") == "teacher":
+        return ClassificationTeacher(**settings)
+    if network.get("kind") == "student":
+        return Student(**settings)
+    raise CheckpointError(f"A network is a 'teacher' or a 'student', not {network.get('kind')!r}.")
+
+
+def load_weights(entry: Entry, folder: str | Path = WEIGHTS) -> ClassificationTeacher | Student:
+    """Build the network of a manifest entry with its weights, in float32 and evaluation mode.
+
+    Raises:
+        CheckpointError: The file is missing, was changed, or does not fit the network.
+    """
+    path = Path(folder) / entry.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"The weights {path} cannot be read; restore the file or train them again.") from error
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise CheckpointError(f"The weights {path} are not those of the manifest (SHA-256 differs); restore the file.")
+    try:
+        state = load_safetensors(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}.") from error
+    module = build_network(entry.network)
+    _fill(module, state, str(path))
+    return module.eval()
+
+
+def save_weights(module: nn.Module, folder: str | Path, *, name: str, network: dict[str, Any], training: dict[str, Any],
+                 metrics: dict[str, Any], data_licence: str) -> Entry:  # fmt: skip
+    """Write a module's weights as fp16 safetensors and enter them into the folder's manifest."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = f"{name}.safetensors"
+    save_file(to_half(module), folder / file)
+    sha256 = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+    entry = Entry(name, file, sha256, network, training, metrics, data_licence)
+    entries = read_manifest(folder) | {name: entry}
+    listing = {key: {k: v for k, v in vars(value).items() if k != "name"} for key, value in sorted(entries.items())}
+    (folder / MANIFEST).write_text(json.dumps(listing, indent=2) + "\n")
+    return entry
+
+
+def to_half(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors as they are shipped: floats rounded to float16, batch counters dropped."""
+    return {
+        key: value.detach().cpu().to(torch.float16).contiguous()
+        for key, value in module.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+def load_official(path: str | Path, network: str) -> ClassificationTeacher | Student:
+    """Load a checkpoint of the released code into our module, key by key.
+
+    Args:
+        path: A `state_dict` written by torch.save (read with weights_only=True).
+        network: The released class's name: "PointNet_Cls_Distiller", "DGCNN_Cls_Distiller" or "Teacher_Cls".
+
+    Returns:
+        A student, called as `module(points (B, N, 3), visibility (B, V, N))`, or the teacher, called with images; in
+        evaluation mode.
+
+    Raises:
+        CheckpointError: Unknown network, unreadable file, or keys and shapes that are not that network's.
+    """
+    if network not in OFFICIAL:
+        raise CheckpointError(f"There is no released network {network!r}; there are: {', '.join(OFFICIAL)}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointError(f"{path} is no checkpoint that can be read safely: {error}.") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} must hold a state_dict: names and tensors, nothing else.")
+    settings, renames = OFFICIAL[network]
+    module = build_network(settings)
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        ours = _rename(key, renames)
+        if ours in renamed:
+            raise CheckpointError(f"{path}: two keys stand for {ours}.")
+        renamed[ours] = value
+    _fill(module, renamed, str(path))
+    return module.eval()
+
+
+def _rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
+    for pattern, ours in renames:
+        renamed, hits = re.subn(f"^{pattern}", ours, key)
+        if hits:
+            return renamed
+    raise CheckpointError(f"The checkpoint's key {key!r} is not one of this network's.")
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Copy every tensor into the module, shapes asserted; a 1 x 1 convolution fits the linear layer it is."""
+    wanted = module.state_dict()
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")}
+    missing, unknown = wanted.keys() - state.keys() - counters, state.keys() - wanted.keys()
+    if missing or unknown:
+        raise CheckpointError(
+            f"{source} does not fit: missing {sorted(missing)[:3] or 'none'}, unknown {sorted(unknown)[:3] or 'none'}."
+        )
+    fitted = {}
+    for key, value in state.items():
+        if value.shape != wanted[key].shape and tuple(d for d in value.shape if d != 1) != tuple(
+            d for d in wanted[key].shape if d != 1
+        ):
+            raise CheckpointError(f"{source}: {key} is {tuple(value.shape)}, not {tuple(wanted[key].shape)}.")
+        fitted[key] = value.reshape(wanted[key].shape).to(wanted[key].dtype)
+    module.load_state_dict({**{key: wanted[key] for key in counters}, **fitted})
+
+
+def _t_net(official: str, ours: str) -> tuple[tuple[str, str], ...]:
+    points = tuple(
+        pair
+        for i in (1, 2, 3)
+        for pair in (
+            (rf"{official}\.conv{i}\.", rf"{ours}.points.{i - 1}.linear."),
+            (rf"{official}\.bn{i}\.", rf"{ours}.points.{i - 1}.norm."),
+        )
+    )
+    shape = tuple(
+        pair
+        for i in (1, 2)
+        for pair in (
+            (rf"{official}\.fc{i}\.", rf"{ours}.shape.{i - 1}.linear."),
+            (rf"{official}\.bn{i + 3}\.", rf"{ours}.shape.{i - 1}.norm."),
+        )
+    )
+    return (*points, *shape, (rf"{official}\.fc3\.", f"{ours}.transform."))
+
+
+_HEAD = (
+    (r"cdw_alignment\.linear\.", "head.embedding.linear."),
+    (r"cdw_alignment\.bn\.", "head.embedding.norm."),
+    (r"mv_cdw_alignment\.linear\.", "head.alignment.linear."),
+    (r"mv_cdw_alignment\.bn\.", "head.alignment.norm."),
+    (r"classifier\.", "head.classifier."),
+)
+_POINTNET_LAYERS = tuple(
+    pair
+    for i in (1, 2, 3)
+    for pair in (
+        (rf"encoder\.encoder\.conv{i}\.", f"encoder.layer{i}.linear."),
+        (rf"encoder\.encoder\.bn{i}\.", f"encoder.layer{i}.norm."),
+    )
+)
+# Released class -> (our network, renames tried in order: a pattern at the key's start, and what stands for it here).
+OFFICIAL: dict[str, tuple[dict[str, Any], tuple[tuple[str, str], ...]]] = {
+    "PointNet_Cls_Distiller": (
+        {"kind": "student", "encoder": "pointnet"},
+        (
+            *_t_net(r"encoder\.encoder\.stn", "encoder.input_transform"),
+            *_t_net(r"encoder\.encoder\.fstn", "encoder.feature_transform"),
+            *_POINTNET_LAYERS,
+            *_HEAD,
+        ),
+    ),
+    "DGCNN_Cls_Distiller": (
+        {"kind": "student", "encoder": "dgcnn"},
+        (
+            *(
+                pair
+                for i in (1, 2, 3, 4)
+                for pair in (
+                    (rf"edge_conv_{i}\.smlp\.conv\.", f"encoder.edges.{i - 1}.linear."),
+                    (rf"edge_conv_{i}\.smlp\.bn\.", f"encoder.edges.{i - 1}.norm."),
+                )
+            ),
+            (r"ms_fusion\.conv\.", "encoder.fusion.linear."),
+            (r"ms_fusion\.bn\.", "encoder.fusion.norm."),
+            *_HEAD,
+        ),
+    ),
+    "Teacher_Cls": (
+        {"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224},
+        (
+            (r"cnn_backbone\.", "backbone."),
+            (r"mv_cdw_embedding\.conv\.", "view_embedding.linear."),
+            (r"mv_cdw_embedding\.bn\.", "view_embedding.norm."),
+            (r"cdw_embedding\.linear\.", "shape_embedding.linear."),
+            (r"cdw_embedding\.bn\.", "shape_embedding.norm."),
+            (r"classifier\.", "classifier."),
+        ),
+    ),
+}
