@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
@@ -14,9 +15,13 @@ from pointmcd.types import Cameras, PointCloud, Renders
 
 SOURCES = ("auto", "mesh", "points")
 NORMAL_NEIGHBOURS = 16
-# Discs reach this many times the median distance to the 5th neighbour: the smallest that leaves no holes in a surface
-# sampled at random (a hole shows what is behind; a larger disc only thickens the outline).
+# Discs reach this many times the median distance to the 5th neighbour: the smallest that leaves no holes in an evenly
+# sampled surface (a hole shows what is behind; a larger disc only thickens the outline). Where points are drawn
+# independently, 1 to 5 % of the pixels inside the outline show what is behind.
 DISC_SCALE = 0.8
+DISC_NEIGHBOUR = 5
+# Points nearer to the camera's plane than this are not drawn.
+NEAR = 1e-3
 # A headlight: what faces the camera is brightest. The ambient share keeps grazing surfaces apart from the background.
 AMBIENT = 0.25
 # Brightness falls to this share at the far side of the unit sphere, so that one image also tells depth.
@@ -87,25 +92,23 @@ def render_mesh(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"
     Raises:
         ValueError: The mesh has no faces, or a face names a vertex that does not exist.
     """
-    size = cameras.image_size
-    rays_in_camera = _pixel_rays(cameras)
-    rotation = cameras.world_to_camera[:, :, :3]
-    directions = rays_in_camera @ rotation
-    hits = first_hits(vertices, faces, np.repeat(cameras.centers, size * size, axis=0), directions.reshape(-1, 3))
-    depth = hits.reach.reshape(-1, size * size)  # The rays advance one unit of depth per unit of reach.
-    view, pixel = np.nonzero(hits.face.reshape(depth.shape) >= 0)
-    normals = hits.normal.reshape(*depth.shape, 3)[view, pixel]
-    image = np.zeros(depth.shape, dtype=np.uint8)
-    image[view, pixel] = _shade(
-        rays_in_camera[pixel] * depth[view, pixel, None],
-        np.einsum("pij,pj->pi", rotation[view], normals),
-        _distance_to_center(cameras)[view],
-    )
-    shape = (len(depth), size, size)
+    scene = raycast_scene(vertices, faces)
+    rays = _pixel_rays(cameras)
+    shape = (len(cameras.world_to_camera), cameras.image_size, cameras.image_size)
+    image = np.zeros((shape[0], len(rays)), dtype=np.uint8)
+    depth = np.empty(image.shape, dtype=np.float32)
+    index = np.empty(image.shape, dtype=np.int32)
+    rotation, centers, to_center = cameras.world_to_camera[:, :, :3], cameras.centers, _distance_to_center(cameras)
+    for view in range(shape[0]):  # One view at a time: rays take ten times the memory of the pixels they make.
+        hits = first_hits(scene, np.broadcast_to(centers[view], rays.shape), rays @ rotation[view])
+        depth[view], index[view] = hits.reach, hits.face  # The rays advance one unit of depth per unit of reach.
+        hit = np.flatnonzero(hits.face >= 0)
+        in_camera = rays[hit] * hits.reach[hit, None]
+        image[view, hit] = _shade(in_camera, hits.normal[hit] @ rotation[view].T, to_center[view])
     return Renders(
         images=np.repeat(image.reshape(*shape, 1), 3, axis=-1),
         depth=depth.reshape(shape),
-        index=hits.face.reshape(shape),
+        index=index.reshape(shape),
         source="mesh",
     )
 
@@ -133,30 +136,42 @@ class Hits:
     normal: Float32[np.ndarray, "R 3"]
 
 
-def first_hits(
-    vertices: Float[np.ndarray, "S 3"],
-    faces: Int[np.ndarray, "F 3"],
-    origins: Float[np.ndarray, "R 3"],
-    directions: Float[np.ndarray, "R 3"],
-) -> Hits:
-    """Find where rays first meet a mesh, from either side of its faces.
+def raycast_scene(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"]) -> Any:
+    """Prepare a mesh for `first_hits`.
+
+    Returns:
+        An `open3d.t.geometry.RaycastingScene`.
 
     Raises:
         ValueError: The mesh has no faces, or a face names a vertex that does not exist.
     """
     if not len(faces):
-        raise ValueError("A mesh needs at least one face to be hit.")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(f"A face names vertex {faces.max()}, but the mesh has {len(vertices)} vertices.")
-    import open3d as o3d  # Here, because it takes a second to import and training never needs it.
+        raise ValueError("A mesh needs at least one face to be seen.")
+    lowest, highest = int(faces.min()), int(faces.max())
+    if lowest < 0 or highest >= len(vertices):
+        raise ValueError(f"Faces name the vertices {lowest} to {highest}, but the mesh has {len(vertices)}, from 0 on.")
+    import open3d  # Here, because it takes a second to import, and training never needs it.
 
-    scene = o3d.t.geometry.RaycastingScene()
+    scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(
-        o3d.core.Tensor(np.ascontiguousarray(vertices, dtype=np.float32)),
-        o3d.core.Tensor(np.ascontiguousarray(faces, dtype=np.uint32)),
+        open3d.core.Tensor.from_numpy(np.ascontiguousarray(vertices, dtype=np.float32)),
+        open3d.core.Tensor.from_numpy(np.ascontiguousarray(faces, dtype=np.uint32)),
     )
+    return scene
+
+
+def first_hits(scene: Any, origins: Float[np.ndarray, "R 3"], directions: Float[np.ndarray, "R 3"]) -> Hits:
+    """Find where rays first meet a mesh, from either side of its faces.
+
+    Args:
+        scene: From `raycast_scene`.
+        origins: Where the rays start.
+        directions: Of any length; it is the unit of `Hits.reach`.
+    """
+    import open3d
+
     rays = np.concatenate([origins, directions], axis=-1, dtype=np.float32)
-    answer = scene.cast_rays(o3d.core.Tensor(rays))
+    answer = scene.cast_rays(open3d.core.Tensor.from_numpy(rays))
     return Hits(
         reach=answer["t_hit"].numpy(),
         # Its "nothing" is the largest uint32, which is -1 as an int32.
@@ -182,8 +197,14 @@ def _normals_of_neighbourhoods(
     return np.asarray(axes[:, :, 0], dtype=np.float32)
 
 
+def disc_radius(points: Float[np.ndarray, "N 3"]) -> float:
+    """Measure how far the discs reach that `render_points` draws, in normalised units."""
+    distances, _ = cKDTree(points).query(points, k=min(DISC_NEIGHBOUR + 1, len(points)))
+    return _disc_radius(distances.reshape(len(points), -1))
+
+
 def _disc_radius(neighbour_distances: Float[np.ndarray, "N k"]) -> float:
-    fifth = min(5, neighbour_distances.shape[1] - 1)
+    fifth = min(DISC_NEIGHBOUR, neighbour_distances.shape[1] - 1)
     return float(np.clip(DISC_SCALE * np.median(neighbour_distances[:, fifth]), 0.01, 0.25))
 
 
@@ -194,7 +215,7 @@ def _distance_to_center(cameras: Cameras) -> Float32[np.ndarray, " V"]:
 def _shade(
     in_camera: Float[np.ndarray, "*S 3"],
     normals_in_camera: Float[np.ndarray, "*S 3"],
-    to_center: Float[np.ndarray, "..."],
+    to_center: Float[np.ndarray, ...],
 ) -> UInt8[np.ndarray, "*S"]:
     """Headlight times depth cue, 1 to 255 (0 is the background's)."""
     distance = np.linalg.norm(in_camera, axis=-1)
@@ -216,7 +237,7 @@ def _splat(points: Float[np.ndarray, "N 3"], radius: float, cameras: Cameras) ->
     size, views = cameras.image_size, len(in_camera)
     largest = size // 4
     radii = np.clip(np.rint(radius * cameras.intrinsics[0, 0] / np.maximum(depth, 1e-6)), 1, largest).astype(np.int32)
-    inside = (depth > 1e-3) & ((pixels > -radii[:, None]) & (pixels < size + radii[:, None])).all(axis=1)
+    inside = (depth > NEAR) & ((pixels > -radii[:, None]) & (pixels < size + radii[:, None])).all(axis=1)
     chosen = np.flatnonzero(inside)
     chosen = chosen[np.argsort(-depth[chosen], kind="stable")]
     # A margin as wide as the widest disc makes every write fall inside the canvas.

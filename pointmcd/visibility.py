@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 from scipy.spatial import ConvexHull, QhullError
 
 from pointmcd.cameras import to_camera, to_pixels
-from pointmcd.render import first_hits, render_points
+from pointmcd.render import NEAR, disc_radius, first_hits, raycast_scene, render_points
 from pointmcd.types import Cameras, PointCloud, Renders, Visibility
+
+Seen: TypeAlias = Bool[np.ndarray, "V N"]
+Behind: TypeAlias = Float32[np.ndarray, "V N"]
 
 # A point this close behind a face, along the ray, lies on it: a tenth of a pixel's width at 224 px and two radii.
 ON_FACE_ALONG_RAY = 1e-3
 # So does a point this close to the plane of the face that was hit: where a ray grazes, rounding of single-precision
 # coordinates (6e-8) shifts the hit far along the ray, but never off the plane.
 ON_FACE_ACROSS = 1e-5
-# Z-buffer: a point this far behind the disc on its pixel is hidden.
-ZBUFFER_TOLERANCE = 0.05
+# A point this many disc radii behind the disc on its pixel is hidden: discs face the camera, so that on a slanted
+# surface neighbours stand in front of each other. Best mean IoU against ray casting on the table of
+# benchmarks/bm_visibility.py, among 1.75 to 3.
+ZBUFFER_TOLERANCE = 2.75
 # R = largest distance to the camera x 10^1.5: best IoU against ray casting at 1,024 points (docs/method.md).
 HPR_RADIUS_FACTOR = 10**1.5
 
@@ -33,12 +38,13 @@ def visible_points(
         cameras: Any rig.
         method: "raycast" (exact, needs the mesh), "hpr" (hidden point removal), "zbuffer", or "auto": ray casting with
             a mesh, hidden point removal without.
-        renders: Point renders of this cloud by these cameras, if they are already made; else those that are needed
-            are rendered here.
+        renders: Point renders of this cloud by these cameras, if they are already made: "hpr" needs them for its
+            margins and "zbuffer" for its mask, and without them renders anew.
 
     Returns:
-        The mask; a point outside an image is not seen. Pixels even of hidden points. Margins along the camera's axis:
-        to the first face on the point's ray for "raycast", else to the disc drawn on the point's pixel.
+        The mask (a point outside the image is not seen), the pixels of all points, seen or not, and the margins along
+        the camera's axis: behind the first face on the point's ray for "raycast", else behind the disc that is drawn on
+        the point's pixel; 0 outside the image.
 
     Raises:
         ValueError: An unknown method, ray casting without a mesh, or renders of something else.
@@ -49,63 +55,71 @@ def visible_points(
         raise ValueError(f"A visibility method is one of auto, {', '.join(METHODS)}, not {method!r}.")
     in_camera = to_camera(cloud.points, cameras)
     pixels = to_pixels(in_camera, cameras)
-    inside = (in_camera[..., 2] > 0) & ((pixels >= 0) & (pixels < cameras.image_size)).all(axis=-1)
-    seen, gap = METHODS[method](cloud, cameras, renders)
+    inside = _inside(in_camera, pixels, cameras.image_size)
+    seen, behind = METHODS[method](cloud, cameras, renders)
     return Visibility(
         mask=seen & inside,
         pixels=pixels,
-        margin=np.where(inside, np.maximum(gap, 0), 0).astype(np.float32),
+        margin=np.where(inside, behind, 0).astype(np.float32),
         method=method,
     )
 
 
-def _by_raycast(
-    cloud: PointCloud, cameras: Cameras, renders: Renders | None
-) -> tuple[Bool[np.ndarray, "V N"], Float32[np.ndarray, "V N"]]:
+def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
     if cloud.mesh_vertices is None or cloud.mesh_faces is None:
         raise ValueError("Ray casting needs a mesh, and this shape has only points: choose hpr or zbuffer.")
-    centers = cameras.centers
-    rays = cloud.points - centers[:, None, :]
-    hits = first_hits(
-        cloud.mesh_vertices, cloud.mesh_faces, np.repeat(centers, len(cloud.points), axis=0), rays.reshape(-1, 3)
-    )
-    # The rays end at the points, so what is left of one beyond its hit is the share 1 - reach; negative: free sight.
-    beyond = np.maximum(1 - hits.reach, 0).reshape(rays.shape[:2])
-    along = beyond * np.linalg.norm(rays, axis=-1)
-    across = beyond * np.abs((rays * hits.normal.reshape(rays.shape)).sum(axis=-1))
+    rays = cloud.points - cameras.centers[:, None, :]
+    origins = np.repeat(cameras.centers, len(cloud.points), axis=0)
+    hits = first_hits(raycast_scene(cloud.mesh_vertices, cloud.mesh_faces), origins, rays.reshape(-1, 3))
+    # The rays end at the points, so of a ray that is stopped on its way the share 1 - reach is left.
+    left = np.maximum(1 - hits.reach, 0).reshape(rays.shape[:2])
+    along = left * np.linalg.norm(rays, axis=-1)
+    across = left * np.abs((rays * hits.normal.reshape(rays.shape)).sum(axis=-1))
     seen = (along <= ON_FACE_ALONG_RAY) | (across <= ON_FACE_ACROSS)
-    return seen, np.where(seen, 0, beyond * to_camera(cloud.points, cameras)[..., 2])
+    return seen, np.where(seen, 0, left * to_camera(cloud.points, cameras)[..., 2])
 
 
-def _by_hpr(
-    cloud: PointCloud, cameras: Cameras, renders: Renders | None
-) -> tuple[Bool[np.ndarray, "V N"], Float32[np.ndarray, "V N"]]:
-    return hidden_point_removal(cloud.points, cameras.centers), _behind_disc(cloud, cameras, renders)
+def _by_hpr(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
+    seen = hidden_point_removal(cloud.points, cameras.centers)
+    # Of points in one place the hull names only one.
+    places, place = np.unique(cloud.points, axis=0, return_inverse=True)
+    if len(places) < len(cloud.points):
+        seen_places = np.zeros((len(seen), len(places)), dtype=bool)
+        view, point = np.nonzero(seen)
+        seen_places[view, place[point]] = True
+        seen = seen_places[:, place]
+    return seen, _behind_disc(cloud, cameras, renders)
 
 
-def _by_zbuffer(
-    cloud: PointCloud, cameras: Cameras, renders: Renders | None
-) -> tuple[Bool[np.ndarray, "V N"], Float32[np.ndarray, "V N"]]:
+def _by_zbuffer(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
     behind = _behind_disc(cloud, cameras, renders)
-    return behind <= ZBUFFER_TOLERANCE, behind
+    return behind <= ZBUFFER_TOLERANCE * disc_radius(cloud.points), behind
 
 
-METHODS: dict[
-    str,
-    Callable[[PointCloud, Cameras, Renders | None], tuple[Bool[np.ndarray, "V N"], Float32[np.ndarray, "V N"]]],
-] = {"raycast": _by_raycast, "hpr": _by_hpr, "zbuffer": _by_zbuffer}
+METHODS = {"raycast": _by_raycast, "hpr": _by_hpr, "zbuffer": _by_zbuffer}
 
 
-def _behind_disc(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> Float32[np.ndarray, "V N"]:
+def _behind_disc(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> Behind:
     """Measure how far each point lies behind what the point render shows on its pixel."""
     if renders is None or renders.source != "points":
         renders = render_points(cloud.points, cameras)
-    if renders.index.shape[0] != len(cameras.world_to_camera) or renders.index.shape[1] != cameras.image_size:
-        raise ValueError("The renders are not of these cameras: their number of views or pixels differs.")
+    size, views = cameras.image_size, len(cameras.world_to_camera)
+    if renders.depth.shape != (views, size, size):
+        raise ValueError(f"The renders are not of these cameras: {renders.depth.shape}, not {(views, size, size)}.")
     in_camera = to_camera(cloud.points, cameras)
-    column, row = np.clip(to_pixels(in_camera, cameras), 0, cameras.image_size - 1).astype(np.intp).transpose(2, 0, 1)
-    shown = renders.depth[np.arange(len(in_camera))[:, None], row, column]
-    return np.maximum(in_camera[..., 2] - shown, 0)
+    pixels = to_pixels(in_camera, cameras)
+    column, row = np.clip(pixels, 0, size - 1).astype(np.intp).transpose(2, 0, 1)
+    behind = in_camera[..., 2] - renders.depth[np.arange(views)[:, None], row, column]
+    # A point's own disc covers its pixel, so that nothing deeper can be shown there.
+    if behind[_inside(in_camera, pixels, size)].min(initial=0) < -1e-3:
+        raise ValueError("The renders are not of these points: a pixel shows something deeper than the point on it.")
+    return np.asarray(np.maximum(behind, 0), dtype=np.float32)
+
+
+def _inside(
+    in_camera: Float[np.ndarray, "V N 3"], pixels: Float[np.ndarray, "V N 2"], image_size: int
+) -> Bool[np.ndarray, "V N"]:
+    return (in_camera[..., 2] > NEAR) & ((pixels >= 0) & (pixels < image_size)).all(axis=-1)
 
 
 def hidden_point_removal(
@@ -122,8 +136,10 @@ def hidden_point_removal(
         radius_factor: R as a multiple of the largest distance from the camera to a point; at least 1.
 
     Raises:
-        ValueError: A point or centre is not finite, or R would be too small.
+        ValueError: Fewer than 3 points, a point or centre that is not finite, or an R that is too small.
     """
+    if len(points) < 3:
+        raise ValueError(f"Hidden point removal needs at least 3 points, not {len(points)}.")
     if not (np.isfinite(points).all() and np.isfinite(centers).all()):
         raise ValueError("Hidden point removal needs finite points and cameras.")
     if not radius_factor >= 1:
