@@ -1,4 +1,4 @@
-"""Which shapes can be made without any download? Parametric bodies with exact part labels for examples, lessons and tests.
+"""Which shapes can be made without any download? Parametric bodies with exact part labels.
 
 `make_shape("chair")` is the usual chair, `make_shape("chair", variant=3)` another one, always the same.
 """

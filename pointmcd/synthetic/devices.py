@@ -1,11 +1,22 @@
-"""Which machines and instruments are there? Screens toward -X (monitor) or -Y (laptop), keys toward -Y, as in ModelNet40."""
+"""Which machines and instruments are there? Keys toward -Y, the monitor's screen toward -X, as in ModelNet40."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
-from pointmcd.synthetic.solids import box, cylinder, ellipse, extrude, frustum, lathe, loft, rounded_rectangle, tube
+from pointmcd.synthetic.solids import (
+    Number,
+    box,
+    cylinder,
+    ellipse,
+    extrude,
+    frustum,
+    lathe,
+    loft,
+    rounded_rectangle,
+    tube,
+)
 
 
 def laptop(dials: Dials) -> Parts:
@@ -184,7 +195,7 @@ def electric_guitar(dials: Dials) -> Parts:
         yield "pickup", box((-0.042, body * y, depth), (0.042, body * y + 0.018, depth + 0.008))
 
 
-def _keys(x0: float, x1: float, y0: float, y1: float, z: float) -> Parts:
+def _keys(x0: Number, x1: Number, y0: Number, y1: Number, z: Number) -> Parts:
     """A piano's white keys side by side with black ones on their far half."""
     count = 21
     pitch = (x1 - x0) / count

@@ -6,8 +6,20 @@ import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
 from pointmcd.synthetic.solids import (
-    Solid, box, cylinder, ellipse, extrude, frustum, lathe, loft, ring_loft, rounded_rectangle, sheet, tube,
-)  # fmt: skip
+    Number,
+    Solid,
+    box,
+    cylinder,
+    ellipse,
+    extrude,
+    frustum,
+    lathe,
+    loft,
+    ring_loft,
+    rounded_rectangle,
+    sheet,
+    tube,
+)
 
 
 def bathtub(dials: Dials) -> Parts:
@@ -54,7 +66,7 @@ def toilet(dials: Dials) -> Parts:
     width, length = dials.number("bowl width", 0.37, 0.35, 0.41), dials.number("bowl length", 0.48, 0.44, 0.52)
     tank_width = dials.number("tank width", 0.46, 0.42, 0.5)
 
-    def oval(width_share: float, length_share: float, z: float, y: float = 0.0) -> np.ndarray:
+    def oval(width_share: Number, length_share: Number, z: Number, y: Number = 0.0) -> np.ndarray:
         return ellipse(width * width_share, length * length_share, z=z, center=(0, y))
 
     yield (
@@ -89,10 +101,10 @@ def toilet(dials: Dials) -> Parts:
     yield "tank lid", box((-tank_width / 2 - 0.012, y - 0.012, tank - 0.035), (tank_width / 2 + 0.012, y + 0.21, tank))
     if dials.choice("lid", "up", "none") == "up":
         lid = loft([ellipse(width, length, z=z) for z in (0.0, 0.02)]).moved(0, length / 2)
-        yield "lid", lid.turned(80, about="x").scaled(1, -1, 1).moved(0, y - 0.03, seat + 0.02)
+        yield "lid", lid.turned(86, about="x").moved(0, y - 0.05, seat + 0.02)
 
 
-def _ring(outer: np.ndarray, inner: np.ndarray, height: float) -> Solid:
+def _ring(outer: np.ndarray, inner: np.ndarray, height: Number) -> Solid:
     """A flat ring between two outlines of equal length."""
     lift = np.array([0.0, 0.0, height])
     return ring_loft([outer, outer + lift, inner + lift, inner])

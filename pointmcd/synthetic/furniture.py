@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
-from pointmcd.synthetic.solids import box, cylinder, ellipse, frustum, lathe, loft, tube
+from pointmcd.synthetic.solids import Number, box, cylinder, ellipse, frustum, lathe, loft, tube
 
 
 def table(dials: Dials) -> Parts:
@@ -81,7 +83,7 @@ def desk(dials: Dials) -> Parts:
             yield "hutch", box((half_x - 0.24, -half_y + 0.025, z), (half_x - 0.02, half_y - 0.025, z + 0.025))
 
 
-def _drawer_fronts(x: float, half_y: float, z0: float, z1: float, rows: int, columns: int) -> Parts:
+def _drawer_fronts(x: Number, half_y: Number, z0: Number, z1: Number, rows: int, columns: int) -> Parts:
     """Drawer fronts with knobs on a wall at `x`, looking toward -X."""
     for row in range(rows):
         for column in range(columns):
@@ -173,7 +175,7 @@ def bookshelf(dials: Dials) -> Parts:
     columns = dials.count("columns", 1, 1, 3)
     for k in range(1, columns):
         x = -half + k * width / columns
-        for low, high in zip(levels, levels[1:], strict=False):
+        for low, high in pairwise(levels):
             yield "divider", box((x - 0.01, -depth / 2, float(low) + wall), (x + 0.01, depth / 2 - 0.012, float(high)))
     if dials.choice("books", "none", "rows") == "rows":
         for row, low in enumerate(levels[:-1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
-from pointmcd.synthetic.solids import Solid, arc, box, cylinder, ellipsoid, lathe, sheet, tube
+from pointmcd.synthetic.solids import Number, Solid, arc, box, cylinder, ellipsoid, lathe, sheet, tube
 
 
 def bottle(dials: Dials) -> Parts:
@@ -41,7 +41,7 @@ def bowl(dials: Dials) -> Parts:
     yield "foot", lathe([(foot, 0), (foot, 0.012), (foot - 0.008, 0.012), (foot - 0.008, 0)])
 
 
-def _tumbler(low: float, high: float, height: float, wall: float) -> Solid:
+def _tumbler(low: Number, high: Number, height: Number, wall: Number) -> Solid:
     """An open tapered cup with a floor."""
     return lathe([(0, 0), (low, 0), (high, height), (high - wall, height), (low - wall, wall), (0, wall)], sides=40)
 
@@ -153,7 +153,7 @@ def desk_lamp(dials: Dials) -> Parts:
     yield "shade", cap.turned(-20, about="x").moved(*wrist)
 
 
-def _leaf(length: float, width: float, droop: float) -> Solid:
+def _leaf(length: Number, width: Number, droop: Number) -> Solid:
     """A pointed leaf along +X that bends down."""
     t = np.linspace(0.02, 0.98, 9)
     spread = width / 2 * np.sin(np.pi * t**0.8)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
-from pointmcd.synthetic.solids import Solid, box, cylinder, ellipsoid, extrude, lathe, loft, tube
+from pointmcd.synthetic.solids import Number, Point, Solid, box, cylinder, ellipsoid, extrude, lathe, loft, tube
 
 
-def _wing(
-    root: tuple[float, float, float], tip: tuple[float, float, float], chords: tuple[float, float], thick: float
-) -> Solid:
+def _wing(root: Point, tip: Point, chords: Point, thick: Number) -> Solid:
     """A swept, tapered wing between the leading edges at its root and its tip.
 
     Args:
@@ -61,11 +59,11 @@ def airplane(dials: Dials) -> Parts:
             ),
         )
         if dials.choice("engines", "under the wings", "at the tail") == "under the wings":
-            x, y, z = sign * span * 0.17, -0.1 * length, -radius * 0.95
+            place = (sign * span * 0.17, -0.1 * length, -radius * 0.95)
         else:
-            x, y, z = sign * radius * 1.45, 0.28 * length, radius * 0.35
+            place = (sign * radius * 1.45, 0.28 * length, radius * 0.35)
         shell = lathe([(0.0, -2.0), (1.0, -2.2), (1.05, 0.0), (0.6, 2.2), (0.0, 2.2)], sides=16)
-        yield "engine", shell.turned(-90, about="x").moved(x, y, z)
+        yield "engine", shell.turned(-90, about="x").moved(*place)
     yield (
         "tail",
         _wing((0, 0.38 * length, radius * 0.8), (0, 0.52 * length, radius * 3.8), (chord * 0.75, chord * 0.32), 0.08),
@@ -79,7 +77,8 @@ def car(dials: Dials) -> Parts:
     wheel, ground = dials.number("wheel radius", 0.32, 0.29, 0.35), 0.22
     stations = [
         (0.0, 0.86, 0.45, 0.0), (0.02, 0.93, 0.66, 0.0), (0.22, 1.0, 0.86, 0.0), (0.27, 1.0, 0.92, 0.0),
-        (0.42, 1.0, 1.0, 0.94), (0.52, 1.0, 1.0, 1.0), (0.68, 1.0, 1.0, 0.96), (0.86, 1.0, 0.99, 0.0), (0.97, 0.95, 0.93, 0.0), (1.0, 0.88, 0.6, 0.0),
+        (0.42, 1.0, 1.0, 0.94), (0.52, 1.0, 1.0, 1.0), (0.68, 1.0, 1.0, 0.96), (0.86, 1.0, 0.99, 0.0),
+        (0.97, 0.95, 0.93, 0.0), (1.0, 0.88, 0.6, 0.0),
     ]  # fmt: skip
     rings = []
     for along, broad, high, cabin in stations:

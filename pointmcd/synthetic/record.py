@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Int
 
-from pointmcd.synthetic.solids import Solid
+from pointmcd.synthetic.solids import Number, Solid
 from pointmcd.types import Shape
 
 Parameter = float | int | str
@@ -46,7 +46,7 @@ class Dials:
         self._shape, self._variant, self._chosen = shape, variant, chosen
         self.values: dict[str, Parameter] = {}
 
-    def number(self, name: str, usual: float, low: float, high: float) -> float:
+    def number(self, name: str, usual: Number, low: Number, high: Number) -> float:
         """A length in metres, an angle in degrees or a ratio."""
         value = float(self._chosen.get(name, usual if self._variant == 0 else low + (high - low) * self._draw(name)))
         self.values[name] = value

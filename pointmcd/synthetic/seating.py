@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from pointmcd.synthetic.record import Dials, Parts, Recipe
-from pointmcd.synthetic.solids import Solid, arc, box, cylinder, frustum, lathe, loft, rounded_rectangle, tube
+from pointmcd.synthetic.solids import (
+    Number,
+    Point,
+    Solid,
+    arc,
+    box,
+    cylinder,
+    frustum,
+    lathe,
+    loft,
+    rounded_rectangle,
+    tube,
+)
 
 
-def cushion(low: tuple[float, float, float], high: tuple[float, float, float], radius: float) -> Solid:
+def cushion(low: Point, high: Point, radius: Number) -> Solid:
     """A box with round vertical edges and a softened top and bottom rim."""
     width, depth = high[0] - low[0], high[1] - low[1]
     center = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
@@ -57,10 +69,10 @@ def chair(dials: Dials) -> Parts:
             yield "arm", box((x0, -half_y + 0.03, seat - thick), (x1, -half_y + 0.065, arm))
 
 
-def _open_back(dials: Dials, half_x: float, half_y: float, seat: float, top: float, lean: float) -> Parts:
+def _open_back(dials: Dials, half_x: Number, half_y: Number, seat: Number, top: Number, lean: Number) -> Parts:
     """Two posts with upright slats or cross rails between them."""
 
-    def bar(x0: float, x1: float, z0: float, z1: float) -> Solid:
+    def bar(x0: Number, x1: Number, z0: Number, z1: Number) -> Solid:
         y0, y1 = (half_y - 0.035 + lean * (z - seat) / (top - seat) for z in (z0, z1))
         return frustum((x0, y0, x1, y0 + 0.03), (x0, y1, x1, y1 + 0.03), z0, z1)
 

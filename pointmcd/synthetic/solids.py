@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-Point = Sequence[float]
+# `int | float`: the test run checks annotations literally, and takes no int for a float.
+Number = int | float
+Point = Sequence[Number] | np.ndarray
 Axis = Literal["x", "y", "z"]
 _AXES: dict[Axis, int] = {"x": 0, "y": 1, "z": 2}
 
@@ -29,15 +32,15 @@ class Solid:
     vertices: Float[np.ndarray, "S 3"]
     faces: Int[np.ndarray, "F 3"]
 
-    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Solid:
+    def moved(self, x: Number = 0.0, y: Number = 0.0, z: Number = 0.0) -> Solid:
         """Shift by metres."""
         return Solid(self.vertices + np.array([x, y, z]), self.faces)
 
-    def scaled(self, x: float, y: float, z: float) -> Solid:
+    def scaled(self, x: Number, y: Number, z: Number) -> Solid:
         """Stretch each axis about the origin; negative factors mirror and keep the winding outward."""
         return _outward(self.vertices * np.array([x, y, z]), self.faces)
 
-    def turned(self, degrees: float, *, about: Axis = "z", center: Point = (0.0, 0.0, 0.0)) -> Solid:
+    def turned(self, degrees: Number, *, about: Axis = "z", center: Point = (0.0, 0.0, 0.0)) -> Solid:
         """Rotate right-handed about an axis through `center`."""
         i = _AXES[about]
         j, k = (i + 1) % 3, (i + 2) % 3
@@ -66,7 +69,7 @@ def box(low: Point, high: Point) -> Solid:
     return frustum((x0, y0, x1, y1), (x0, y0, x1, y1), z0, z1)
 
 
-def frustum(bottom: Point, top: Point, z0: float, z1: float) -> Solid:
+def frustum(bottom: Point, top: Point, z0: Number, z1: Number) -> Solid:
     """Join two horizontal rectangles `(x0, y0, x1, y1)` at heights `z0` and `z1`: a tapered or leaning box."""
     rings = [[(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)] for (x0, y0, x1, y1), z in ((bottom, z0), (top, z1))]
     lower, upper = 0, 4
@@ -78,7 +81,7 @@ def frustum(bottom: Point, top: Point, z0: float, z1: float) -> Solid:
 def _strip(count: int, starts: Sequence[int]) -> list[tuple[int, int, int]]:
     """Join consecutive rings of `count` vertices, whose first indices are `starts`, by two triangles per quad."""
     faces = []
-    for lower, upper in zip(starts, starts[1:], strict=False):
+    for lower, upper in pairwise(starts):
         for i in range(count):
             j = (i + 1) % count
             faces += [(lower + i, lower + j, upper + j), (lower + i, upper + j, upper + i)]
@@ -133,7 +136,7 @@ def lathe(profile: Sequence[Point], *, sides: int = 32) -> Solid:
     return _outward(vertices, np.array(faces))
 
 
-def cylinder(radius: float, z0: float, z1: float, *, top_radius: float | None = None, sides: int = 24) -> Solid:
+def cylinder(radius: Number, z0: Number, z1: Number, *, top_radius: Number | None = None, sides: int = 24) -> Solid:
     """Stand a cylinder (or, with `top_radius`, a cut cone) on the Z axis; a top radius of 0 makes a cone."""
     top = radius if top_radius is None else top_radius
     rim = [] if top == 0 else [(top, z1)]
@@ -147,7 +150,7 @@ def ellipsoid(center: Point, radii: Point, *, sides: int = 20, rings: int = 10) 
     return lathe(profile, sides=sides).scaled(*radii).moved(*center)
 
 
-def tube(path: Sequence[Point], radius: float | Sequence[float], *, sides: int = 10) -> Solid:
+def tube(path: Sequence[Point], radius: Number | Sequence[Number], *, sides: int = 10) -> Solid:
     """Sweep a circle along a polyline without twist: bars, legs, handles.
 
     Args:
@@ -172,7 +175,7 @@ def tube(path: Sequence[Point], radius: float | Sequence[float], *, sides: int =
     return loft(rings)
 
 
-def extrude(outline: Sequence[Point] | np.ndarray, start: float, stop: float, *, along: Axis = "z") -> Solid:
+def extrude(outline: Sequence[Point] | np.ndarray, start: Number, stop: Number, *, along: Axis = "z") -> Solid:
     """Push a simple polygon along an axis.
 
     Args:
@@ -216,6 +219,8 @@ def _ears(flat: Float[np.ndarray, "K 2"]) -> list[tuple[int, int, int]]:
         else:
             raise ValueError("extrude: the outline crosses itself or has corners in one line.")
     triangles.append((left[0], left[1], left[2]))
+    if _turn(*flat[left]) <= 0:
+        raise ValueError("extrude: the outline crosses itself.")
     return triangles
 
 
@@ -257,7 +262,9 @@ def sheet(front: Float[np.ndarray, "R C 3"], offset: Point) -> Solid:
     return _outward(vertices, np.array(faces))
 
 
-def ellipse(width: float, depth: float, *, count: int = 32, z: float = 0.0, center: Point = (0.0, 0.0)) -> np.ndarray:
+def ellipse(
+    width: Number, depth: Number, *, count: int = 32, z: Number = 0.0, center: Point = (0.0, 0.0)
+) -> np.ndarray:
     """Corners `(count, 3)` of a horizontal ellipse with these full widths along x and y."""
     angles = np.arange(count) * (2 * np.pi / count)
     return np.stack(
@@ -266,7 +273,7 @@ def ellipse(width: float, depth: float, *, count: int = 32, z: float = 0.0, cent
 
 
 def rounded_rectangle(
-    width: float, depth: float, radius: float, *, z: float = 0.0, center: Point = (0.0, 0.0), steps: int = 5
+    width: Number, depth: Number, radius: Number, *, z: Number = 0.0, center: Point = (0.0, 0.0), steps: int = 5
 ) -> np.ndarray:
     """Corners `(4 * steps, 3)` of a horizontal rectangle with round corners."""
     corners = []
@@ -278,7 +285,7 @@ def rounded_rectangle(
     return np.concatenate(corners)
 
 
-def arc(center: Point, radius: float, start_deg: float, stop_deg: float, count: int) -> list[tuple[float, float]]:
+def arc(center: Point, radius: Number, start_deg: Number, stop_deg: Number, count: int) -> list[tuple[float, float]]:
     """Points of a circular arc in a plane, both ends included."""
     angles = np.radians(np.linspace(start_deg, stop_deg, count))
     return [(center[0] + radius * float(np.cos(a)), center[1] + radius * float(np.sin(a))) for a in angles]
