@@ -18,17 +18,17 @@ run: install ## serve the page on http://127.0.0.1:7860
 	@exec .venv/bin/python app.py
 
 test: install-dev ## run every test that is not marked slow
-	@sh setup/chromium.sh
+	@sh setup/browser.sh
 	@.venv/bin/python -m pytest
 
 test-slow: install-dev ## run the tests marked slow
-	@sh setup/chromium.sh
+	@sh setup/browser.sh
 	@.venv/bin/python -m pytest -m slow
 
 check: install-dev ## formatting, lint, types and the import rule
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
 bench: install ## time what has a benchmark (benchmarks/bm_*.py)
