@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from pointmcd.cameras import IMAGE_SIZE, ring
 from pointmcd.render import render_points
+from pointmcd.teachers import to_input_size
 from pointmcd.types import ShapeError
 from pointmcd.visibility import hidden_point_removal
 
@@ -158,10 +158,3 @@ def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int])
         mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
         visibility[row] = np.packbits(mask, axis=-1)
     return start
-
-
-def to_input_size(images: UInt8[Tensor, "B C H W"], size: int) -> UInt8[Tensor, "B C h w"]:
-    """Downsample renders to a teacher's input size with antialiasing: the same pixels in training and in the app."""
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from pointmcd.students.heads import TEACHER_DIM
@@ -54,9 +54,7 @@ class ClassificationTeacher(nn.Module):
     def forward(self, images: Float[Tensor, "B V 3 H W"]) -> TeacherOutput:
         """Read all views of each shape; images of another size are downsampled to `input_size` with antialiasing."""
         batch, views = images.shape[:2]
-        flat = images.flatten(0, 1)
-        if flat.shape[-1] != self.input_size:
-            flat = F.interpolate(flat, size=(self.input_size,) * 2, mode="bilinear", antialias=True)
+        flat = to_input_size(images.flatten(0, 1), self.input_size)
         maps = self.backbone(flat.contiguous(memory_format=torch.channels_last))
         view_features = self.view_embedding(maps.mean(dim=(2, 3))).unflatten(0, (batch, views))
         shape_feature = self.shape_embedding(view_features.amax(dim=1))
@@ -78,6 +76,13 @@ class ClassificationTeacher(nn.Module):
         gate = (output.view_features > 0).to(weight) * self.classifier.weight[classes][:, None, :]
         cells = output.maps.shape[-1] * output.maps.shape[-2]
         return torch.einsum("bvt,tc,bvchw->bvhw", gate, weight, output.maps.float()) / cells
+
+
+def to_input_size(images: Num[Tensor, "B C H W"], size: int) -> Num[Tensor, "B C h w"]:
+    """Downsample renders to a teacher's input size with antialiasing: the same in training and in the app."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
 
 def folded(layer: DenseNorm) -> tuple[Float[Tensor, "T D"], Float[Tensor, " T"]]:

@@ -1,0 +1,334 @@
+"""What do all the networks make of one shape? The one direct pass: shape, renders, visibility, networks, Analysis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, ring
+from pointmcd.checkpoints import WEIGHTS, load_weights, read_manifest
+from pointmcd.distill import Student, StudentOutput
+from pointmcd.evaluate import cosine_matrix
+from pointmcd.labels import MODELNET40
+from pointmcd.render import render_points
+from pointmcd.shapes import sample_points
+from pointmcd.teachers import ClassificationTeacher, TeacherOutput, folded
+from pointmcd.types import Analysis, CheckpointError, Prediction, Shape, ShapeError, StudentView
+from pointmcd.visibility import visible_points
+
+TOP = 5  # answers listed in a summary
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The networks of one analysis, on one device.
+
+    Attributes:
+        teacher: The image network.
+        students: Distilled students by encoder name.
+        plains: The same students trained without distillation, where there are such weights.
+        weights: SHA-256 of each network's file, by manifest name.
+        device: Where they compute.
+    """
+
+    teacher: ClassificationTeacher
+    students: dict[str, Student]
+    plains: dict[str, Student]
+    weights: dict[str, str]
+    device: torch.device
+
+    @property
+    def student_names(self) -> tuple[str, ...]:
+        """The students that have weights."""
+        return tuple(self.students)
+
+
+def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models:
+    """Load every network that a weights folder lists.
+
+    Args:
+        folder: Holds `manifest.json` and its files; the shipped weights by default.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        CheckpointError: The folder lacks a teacher or a distilled student, or a file is damaged.
+    """
+    entries = read_manifest(folder)
+    target = pick_device(device)
+    networks = {name: load_weights(entry, folder).to(target) for name, entry in entries.items()}
+    teachers = [module for module in networks.values() if isinstance(module, ClassificationTeacher)]
+    students = [module for module in networks.values() if isinstance(module, Student)]
+    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
+    if not teachers or not distilled:
+        raise CheckpointError(f"{folder} holds no teacher with a distilled student; train them, or restore the files.")
+    return Models(
+        teacher=teachers[0],
+        students=dict(sorted(distilled.items(), reverse=True)),
+        plains={module.encoder_name: module for module in students if module.isolate_views},
+        weights={name: entry.sha256 for name, entry in entries.items()},
+        device=target,
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto" into CUDA where there is one, else CPU.
+
+    Raises:
+        CheckpointError: CUDA was asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CheckpointError("This machine has no CUDA device that torch can use; choose --device cpu or auto.")
+    return torch.device(name)
+
+
+@torch.inference_mode()
+def analyze(
+    shape: Shape,
+    models: Models,
+    *,
+    student: str = "pointnet",
+    visibility: str = "auto",
+    views: int = 12,
+    points: int = 1024,
+    seed: int = 0,
+    elevation_deg: float = 30.0,
+    distance: float = DISTANCE,
+    fov_deg: float = FIELD_OF_VIEW_DEG,
+) -> Analysis:
+    """Compute everything the page, the figures and the files show of one shape.
+
+    The teacher reads point renders of the sampled cloud, for a mesh too: that is what it was trained on.
+
+    Args:
+        shape: As `load_shape` gives it.
+        models: As `load_models` gives them.
+        student: Name of a student that has weights.
+        visibility: "auto" (ray casting with a mesh, else hidden point removal), "raycast", "hpr" or "zbuffer".
+        views: Cameras on the ring, 1 to 64.
+        points: Points to sample.
+        seed: Of the sampling: the same seed on the same machine gives the same numbers.
+        elevation_deg: Of the ring, in degrees.
+        distance: Of the cameras, in radii of the shape.
+        fov_deg: Full opening angle, in degrees.
+
+    Raises:
+        ShapeError: The shape or a setting cannot be used.
+        CheckpointError: That student has no weights.
+    """
+    if student not in models.students:
+        raise CheckpointError(f"There are no weights for {student!r}; there are some for: {', '.join(models.students)}.")
+    clock = _Clock()
+    try:
+        with clock("sample"):
+            cloud = sample_points(shape, count=points, seed=seed)
+            cameras = ring(
+                views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE
+            )
+        with clock("render"):
+            renders = render_points(cloud.points, cameras)
+        with clock("visibility"):
+            seen = visible_points(cloud, cameras, method=visibility, renders=renders)
+    except ValueError as error:  # a setting out of its range: every such message is a sentence for the user
+        raise ShapeError(str(error)) from error
+    with clock("teacher"):
+        images = torch.from_numpy(renders.images).to(models.device).permute(0, 3, 1, 2).float() / 255
+        taught = models.teacher(images[None])
+        heat_maps = models.teacher.heat_maps(taught, taught.logits.argmax(dim=1))[0]
+    batch = torch.from_numpy(cloud.points).to(models.device)[None]
+    mask = torch.from_numpy(seen.mask).to(models.device)[None]
+    with clock("student"):
+        distilled = models.students[student](batch, mask)
+    plain_output = None
+    if student in models.plains:
+        with clock("plain"):
+            plain_output = models.plains[student](batch, mask)
+    with clock("explain"):
+        student_view = _student_view(models.students[student], distilled, taught, models.weights[student])
+        plain_view = plain_output and _student_view(
+            models.plains[student], plain_output, taught, models.weights[f"{student}_plain"]
+        )
+    return Analysis(
+        name=shape.name,
+        notes=cloud.notes,
+        cloud=cloud,
+        cameras=cameras,
+        renders=renders,
+        visibility=seen,
+        teacher=_prediction(taught),
+        heat_maps=_numpy(heat_maps),
+        student_name=student,
+        student=student_view,
+        plain=plain_view,
+        class_names=MODELNET40,
+        teacher_weights=models.weights["teacher"],
+        timings_ms=clock.timings_ms,
+    )
+
+
+class _Clock:
+    """Wall-clock time of each named stage, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.timings_ms[stage] = round(1000 * (time.perf_counter() - started), 2)
+
+
+def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
+    assert output.view_features is not None and output.view_logits is not None
+    return Prediction(
+        logits=_numpy(output.logits[0]),
+        shape_feature=_numpy(output.shape_feature[0]),
+        view_features=_numpy(output.view_features[0]),
+        view_logits=_numpy(output.view_logits[0]),
+    )
+
+
+def _student_view(student: Student, output: StudentOutput, taught: TeacherOutput, weights: str) -> StudentView:
+    assert output.view_features is not None and output.winners is not None
+    shares, bias = alignment_shares(student, output, taught.view_features)
+    return StudentView(
+        prediction=_prediction(output),
+        winners=output.winners[0].cpu().numpy(),
+        global_winners=output.global_winners[0].cpu().numpy(),
+        similarity=_numpy(cosine_matrix(output.view_features, taught.view_features)[0]),
+        alignment=_numpy(shares[0]),
+        alignment_bias=_numpy(bias[0]),
+        feature_colors=_numpy(principal_colors(output.features.values[0])),
+        weights=weights,
+    )
+
+
+def alignment_shares(
+    student: Student, output: StudentOutput, teacher_views: Float[Tensor, "B V T"]
+) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
+    """Split each cosine `cos(g_k, v_k)` over the points that made `g_k` (evaluation mode).
+
+    `g_k = relu(A p_k + b)` with the batch norm folded into A and b, and channel c of `p_k` comes from one winning point.
+    With the ReLU's gate known, the cosine is linear in `p_k`: each channel's term goes to its winner, and the rest is
+    the bias's. Shares and bias of a view sum to its cosine exactly; a share is negative where the point pulls away.
+
+    Returns:
+        Share of each point in each view, and the bias's share.
+    """
+    assert output.view_features is not None and output.winners is not None
+    weight, bias = folded(student.head.alignment)
+    views = output.view_features
+    lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
+    pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
+    winners = output.winners.clamp(min=0)
+    pooled = output.features.values.gather(1, winners.flatten(1).view(len(winners), -1, winners.shape[-1]))
+    terms = torch.where(output.winners >= 0, (pull @ weight) * pooled, 0.0)
+    shares = terms.new_zeros(*views.shape[:2], output.features.values.shape[1])
+    return shares.scatter_add_(2, winners, terms), pull @ bias
+
+
+def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 6) -> Float[Tensor, "N 3"]:
+    """Map point features to colours: their first three principal components, each stretched to 0..1.
+
+    By subspace iteration from a fixed start, so that the same features always get the same colours.
+    """
+    centred = values.float() - values.float().mean(dim=0)
+    start = torch.randn(values.shape[1], 6, generator=torch.Generator().manual_seed(0)).to(centred)
+    basis = start
+    for _ in range(iterations):
+        basis, _ = torch.linalg.qr(centred.T @ (centred @ basis))
+    _, _, rotation = torch.linalg.svd(centred @ basis, full_matrices=False)
+    components = centred @ (basis @ rotation[:3].T)
+    # A component's sign is free: let its heavier tail be bright.
+    components = components * torch.where((components**3).sum(dim=0) < 0, -1.0, 1.0)
+    low, high = torch.quantile(components, torch.tensor([0.02, 0.98]).to(components), dim=0)
+    return ((components - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+
+
+def _numpy(tensor: Tensor) -> Float32[np.ndarray, "..."]:
+    return tensor.float().cpu().numpy()
+
+
+def summary(analysis: Analysis) -> dict[str, Any]:
+    """What `python -m pointmcd analyze --json` and the page's API answer: plain JSON types."""
+    seen = analysis.visibility.mask
+    weights = {"teacher": analysis.teacher_weights, "student": analysis.student.weights}
+    if analysis.plain is not None:
+        weights["plain"] = analysis.plain.weights
+    return {
+        "name": analysis.name,
+        "notes": list(analysis.notes),
+        "points": seen.shape[1],
+        "views": seen.shape[0],
+        "visibility": {
+            "method": analysis.visibility.method,
+            "seen_fraction": [round(float(share), 6) for share in seen.mean(axis=1)],
+            "unseen_points": len(analysis.unseen_points),
+        },
+        "teacher": {"top5": _top(analysis.teacher, analysis.class_names)},
+        "student": {"name": analysis.student_name, "top5": _top(analysis.student.prediction, analysis.class_names)},
+        "plain": None if analysis.plain is None else {"top5": _top(analysis.plain.prediction, analysis.class_names)},
+        "alignment": _alignment(analysis.student),
+        "timings_ms": analysis.timings_ms,
+        "weights": weights,
+    }
+
+
+def _top(prediction: Prediction, names: tuple[str, ...]) -> list[list[Any]]:
+    probabilities = prediction.probabilities
+    best: Int[np.ndarray, " 5"] = np.argsort(-probabilities, kind="stable")[:TOP]
+    return [[names[label], round(float(probabilities[label]), 6)] for label in best]
+
+
+def _alignment(view: StudentView) -> dict[str, Any]:
+    return {
+        "cosine": [round(float(value), 6) for value in view.cosine],
+        "similarity": [[round(float(value), 6) for value in row] for row in view.similarity],
+        "diagonal_dominance": round(view.diagonal_dominance, 6),
+        "retrieval_at_1": round(view.retrieval_at_1, 6),
+    }
+
+
+def save_arrays(analysis: Analysis, path: str | Path) -> None:
+    """Write the analysis's arrays as a compressed .npz (no pickles); see docs/conventions.md for axes and units."""
+    arrays = {
+        "points": analysis.cloud.points,
+        "to_world": analysis.cloud.to_world,
+        "visibility": analysis.visibility.mask,
+        "pixels": analysis.visibility.pixels,
+        "margin": analysis.visibility.margin,
+        "images": analysis.renders.images,
+        "depth": analysis.renders.depth,
+        "index": analysis.renders.index,
+        "heat_maps": analysis.heat_maps,
+        "world_to_camera": analysis.cameras.world_to_camera,
+        "intrinsics": analysis.cameras.intrinsics,
+        "class_names": np.array(analysis.class_names),
+        "teacher_view_features": analysis.teacher.view_features,
+        "teacher_logits": analysis.teacher.logits,
+    }
+    for name, view in (("student", analysis.student), ("plain", analysis.plain)):
+        if view is None:
+            continue
+        prefix = "" if name == "student" else "plain_"
+        arrays |= {
+            f"{name}_view_features": view.prediction.view_features,
+            f"{name}_logits": view.prediction.logits,
+            f"{prefix}similarity": view.similarity,
+            f"{prefix}winners": view.winners.astype(np.int32),
+            f"{prefix}global_winners": view.global_winners.astype(np.int32),
+            f"{prefix}alignment": view.alignment,
+        }
+    with Path(path).open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes **kwds for allow_pickle
