@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from pointmcd.shapes import EXTENSIONS, UpAxis, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer, viewer_css, viewer_head
+from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
     from gradio.data_classes import FileData
@@ -36,17 +38,16 @@ HERE = Path(__file__).resolve().parent
 EXAMPLE_FOLDER = HERE / "examples" / "shapes"
 THUMBNAIL_FOLDER = HERE / "examples" / "thumbnails"
 FIRST_EXAMPLE = "chair"
-FORMATS = ".ply .pcd .xyz .pts .txt .csv .asc .npy .npz .off .obj .stl .glb"
 
 # Every student the code knows; the page then offers only those that have weights.
-STUDENTS = ("pointnet", "dgcnn")
+STUDENTS = (("PointNet", "pointnet"), ("DGCNN", "dgcnn"))
 VISIBILITIES = (
     ("Automatic", "auto"),
     ("Ray casting", "raycast"),
     ("Hidden point removal", "hpr"),
     ("Z-buffer", "zbuffer"),
 )
-UP_AXES = (("Automatic", "auto"), ("Z up", "z"), ("Y up", "y"), ("X up", "x"))
+UP_AXES: tuple[tuple[str, UpAxis], ...] = (("Automatic", "auto"), ("Z up", "z"), ("Y up", "y"), ("X up", "x"))
 VIEWS = (1, 24)
 POINTS = (256, 4096)
 ELEVATIONS = (-90, 90)
@@ -92,7 +93,7 @@ class Source:
 
     path: Path
     name: str
-    up: str = "auto"
+    up: UpAxis = "auto"
     example: str | None = None
 
 
@@ -149,7 +150,12 @@ class ShapeFile(gr.File):
 
 def examples() -> dict[str, Path]:
     """The shipped shapes by the key that stands in the address bar, in alphabetical order."""
-    return {path.stem: path for path in sorted(EXAMPLE_FOLDER.iterdir()) if path.suffix in FORMATS.split()}
+    return {path.stem: path for path in sorted(EXAMPLE_FOLDER.iterdir()) if path.suffix in EXTENSIONS}
+
+
+def example_source(key: str, up: UpAxis) -> Source:
+    path = examples()[key]
+    return Source(path, path.name, up, key)
 
 
 def open_source(source: Source) -> Opened:
@@ -160,20 +166,18 @@ def open_source(source: Source) -> Opened:
     """
     if not source.path.exists():
         raise ShapeError(f"{source.name} is no longer on the server; please upload it again.")
-    read = _open_example if source.example else _read
+    read = _read_example if source.example else _read
     return Opened(source, read(source.path, source.up, source.name))
 
 
-def _read(path: Path, up: str, name: str) -> Shape:
-    from pointmcd.shapes import load_shape
-
+def _read(path: Path, up: UpAxis, name: str) -> Shape:
     return load_shape(path, up=up, name=name)
 
 
-_open_example = lru_cache(maxsize=128)(_read)
+_read_example = lru_cache(maxsize=128)(_read)
 
 
-def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -> tuple[str | None, str, Options]:
+def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -> tuple[str | None, UpAxis, Options]:
     """Read example, up axis and options from the address bar; whatever is not valid there is left at its default.
 
     Returns:
@@ -188,10 +192,11 @@ def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -
     for key, (low, high) in limits.items():
         text = query.get(key, "")
         if re.fullmatch(r"-?\d{1,10}", text) and low <= int(text) <= high:
-            chosen = replace(chosen, **{key: int(text)})
-    up = query.get("up", "")
-    example = query.get("example", "")
-    return example if example in examples() else None, up if up in dict(UP_AXES).values() else "auto", chosen
+            number: dict[str, Any] = {key: int(text)}
+            chosen = replace(chosen, **number)
+    example = query.get("example")
+    up: UpAxis = next((axis for _, axis in UP_AXES if axis == query.get("up")), "auto")
+    return example if example in examples() else None, up, chosen
 
 
 def query_from(shown: Shown) -> dict[str, str | None]:
@@ -220,15 +225,23 @@ def once(models: Models | Callable[[], Models]) -> Callable[[], Models]:
     return get
 
 
+def students_with_weights(get_models: Callable[[], Models]) -> tuple[str, ...]:
+    """Name the students to offer. Where the networks cannot be loaded, the first analysis says why."""
+    try:
+        return tuple(get_models().student_names)
+    except CheckpointError:
+        return (Options.student,)
+
+
 def card_of(shown: Shown) -> dict[str, Any]:
     """What the file card says when all is well."""
     analysis = shown.analysis
     return {"name": analysis.name, "notes": list(analysis.notes), "query": query_from(shown)}
 
 
-def card_of_refusal(message: str) -> dict[str, Any]:
-    """What the file card says when a file or a choice was refused."""
-    return {"refusal": message}
+def refusal(error: Exception) -> dict[str, Any]:
+    """What the file card says when a file or a choice was refused: the sentence, above what is still shown."""
+    return {"refusal": str(error)}
 
 
 def analyse(opened: Opened, options: Options, models: Models) -> Shown:
@@ -253,7 +266,6 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         The page, ready for `serve`.
     """
     get_models = once(models)
-    gallery_items = examples()
     gr.set_static_paths([THUMBNAIL_FOLDER])
 
     with gr.Blocks(
@@ -265,25 +277,25 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS, apply_default_css=False)
                 _section("Examples", HELP_EXAMPLES)
                 gallery = gr.Gallery(
-                    [(str(THUMBNAIL_FOLDER / f"{key}.png"), key.replace("_", " ")) for key in gallery_items],
-                    columns=5, allow_preview=False, show_label=False, container=False, buttons=[], object_fit="contain",
+                    [(str(THUMBNAIL_FOLDER / f"{key}.png"), key.replace("_", " ")) for key in examples()],
+                    columns=4, allow_preview=False, show_label=False, container=False, buttons=[], object_fit="contain",
                     elem_id="examples", interactive=False,
                 )  # fmt: skip
-                upload = ShapeFile(label=f"Your own file: {FORMATS}", elem_id="upload", height=84)
+                upload = ShapeFile(label=f"Your own file: {' '.join(EXTENSIONS)}", elem_id="upload", height=84)
                 card = gr.HTML({}, elem_id="card", html_template=CARD_HTML, js_on_load=CARD_JS, apply_default_css=False)
                 _section("Options", HELP_OPTIONS)
                 with gr.Column(elem_id="options"):
                     with gr.Row():
-                        student = gr.Dropdown(list(STUDENTS), value="pointnet", label="Student", min_width=90)
+                        student = gr.Dropdown(list(STUDENTS), value=Options.student, label="Student", min_width=90)
                         visibility = gr.Dropdown(list(VISIBILITIES), value="auto", label="Visibility", min_width=90)
+                    views = gr.Slider(*VIEWS, value=Options.views, step=1, label="Views")
+                    points = gr.Slider(*POINTS, value=Options.points, step=256, label="Points")
+                    elevation = gr.Slider(*ELEVATIONS, value=Options.elevation_deg, step=5, label="Elevation °")
                     with gr.Row():
-                        views = gr.Slider(*VIEWS, value=12, step=1, label="Views", min_width=90)
-                        points = gr.Slider(*POINTS, value=1024, step=256, label="Points", min_width=90)
-                    with gr.Row():
-                        up = gr.Dropdown(list(UP_AXES), value="auto", label="Up axis", min_width=90)
-                        elevation = gr.Slider(*ELEVATIONS, value=30, step=5, label="Elevation", min_width=90)
-                    with gr.Row():
-                        seed = gr.Number(0, minimum=0, maximum=LARGEST_SEED, precision=0, label="Seed", min_width=90)
+                        up = gr.Dropdown(list(UP_AXES), value="auto", label="Up axis of the file", min_width=90)
+                        seed = gr.Number(
+                            0, minimum=0, maximum=LARGEST_SEED, precision=0, label="Sampling seed", min_width=90
+                        )
                 with gr.Row(elem_id="downloads"):
                     png_button = gr.Button("PNG", size="sm", min_width=60)
                     npz_button = gr.Button("NPZ", size="sm", min_width=60)
@@ -294,72 +306,34 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
 
         choices = [student, visibility, views, points, seed, elevation]
 
-        def options_of(*values: Any) -> Options:
-            name, method, view_count, point_count, seed_value, elevation_deg = values
-            return Options(
-                student=name,
-                visibility=method,
-                views=int(view_count),
-                points=int(point_count),
-                seed=int(seed_value or 0),
-                elevation_deg=float(elevation_deg),
-            )
-
-        def open_or_refuse(now: Session, source: Source) -> tuple[Session, Any]:
-            """Read the source; where that fails, keep what is shown and say why."""
-            try:
-                return Session(open_source(source), now.shown), gr.skip()
-            except ShapeError as error:
-                return now, card_of_refusal(str(error))
-
         def restore(request: gr.Request) -> tuple[Any, ...]:
             """Start a visit: read the address bar, open the example that it names, or the first one."""
-            names = tuple(get_models().student_names)
+            names = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=names)
-            key = key or (FIRST_EXAMPLE if FIRST_EXAMPLE in gallery_items else next(iter(gallery_items)))
-            path = gallery_items[key]
-            state, message = open_or_refuse(Session(), Source(path, path.name, axis, key))
+            session, message = open_or_refuse(Session(), example_source(key or FIRST_EXAMPLE, axis))
+            offered = [choice for choice in STUDENTS if choice[1] in names]
             return (
-                state,
+                session,
                 message,
                 axis,
-                gr.Gallery(selected_index=list(gallery_items).index(key)),
-                gr.Dropdown(choices=list(names), value=options.student),
+                gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
+                gr.Dropdown(choices=offered, value=options.student),
                 *list(vars(options).values())[1:],
             )
 
-        def choose_example(now: Session, axis: str, event: gr.SelectData) -> tuple[Session, Any, None]:
-            keys = list(gallery_items)
-            if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
-                return now, gr.skip(), None
-            path = gallery_items[keys[event.index]]
-            return *open_or_refuse(now, Source(path, path.name, axis, keys[event.index])), None
-
-        def choose_upload(now: Session, axis: str, file: Upload | None) -> tuple[Session, Any, Any]:
-            if file is None:
-                return now, gr.skip(), gr.skip()
-            state, message = open_or_refuse(now, Source(file.path, file.name, axis))
-            return state, message, gr.skip() if state is now else gr.Gallery(selected_index=None)
-
-        def turn(now: Session, axis: str) -> tuple[Session, Any]:
-            if now.opened is None:
-                return now, gr.skip()
-            return open_or_refuse(now, replace(now.opened.source, up=axis))
-
-        def show(now: Session, *values: Any) -> tuple[Any, Any, Any]:
+        def show(now: Session, *chosen: Any) -> tuple[Any, Any, Any]:
             """Analyse the session's shape; where that fails, keep what is shown and say why."""
-            options = options_of(*values)
-            if now.opened is None:
-                return gr.skip(), gr.skip(), gr.skip()
-            if now.shown and now.shown.opened is now.opened and now.shown.options == options:
+            options = options_of(*chosen)
+            unchanged = now.shown and now.shown.opened is now.opened and now.shown.options == options
+            if now.opened is None or unchanged:
                 return gr.skip(), gr.skip(), gr.skip()
             try:
                 shown = analyse(now.opened, options, get_models())
             except (ShapeError, CheckpointError) as error:
-                return replace(now, opened=now.shown and now.shown.opened), gr.skip(), card_of_refusal(str(error))
-            return replace(now, shown=shown), make_bundle(shown.analysis), card_of(shown)
+                return Session(now.shown.opened if now.shown else None, now.shown), gr.skip(), refusal(error)
+            return Session(now.opened, shown), make_bundle(shown.analysis), card_of(shown)
 
-        def analyze_endpoint(
+        def analyze(
             file: Upload | None,
             student: str,
             visibility: str,
@@ -367,51 +341,93 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             points: float,
             seed: float,
             elevation_deg: float,
-            up: str,
+            up: UpAxis,
         ) -> dict[str, Any]:
             """Analyse one file; the answer is what `python -m pointmcd analyze FILE --json` prints."""
-            from pointmcd.analysis import summary
-
             if file is None:
-                raise gr.Error("Send a file.", print_exception=False)
+                raise gr.Error("Send a file to analyse.", print_exception=False)
             options = options_of(student, visibility, views, points, seed, elevation_deg)
             try:
                 opened = open_source(Source(file.path, file.name, up))
-                return summary(analyse(opened, options, get_models()).analysis)
+                return summary_of(analyse(opened, options, get_models()))
             except (ShapeError, CheckpointError) as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
-        model_queue = {"concurrency_limit": 1, "concurrency_id": "model"}
-        reader_queue = {"concurrency_limit": 2, "concurrency_id": "reader"}
-        quiet = {"api_visibility": "private", "show_progress_on": card}
-        show_it = dict(fn=show, inputs=[session, *choices], outputs=[session, viewer, card], **model_queue, **quiet)
+        # The networks take one visitor at a time; reading a file needs them not, so two may read meanwhile.
+        model_queue: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+        reader_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "reader"}
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": card}
+        then_show: dict[str, Any] = {
+            "fn": show, "inputs": [session, *choices], "outputs": [session, viewer, card], **model_queue, **private,
+        }  # fmt: skip
 
-        page.load(
-            restore, None, [session, card, up, gallery, *choices], show_progress="hidden", api_visibility="private"
-        ).then(**show_it)
-        gallery.select(choose_example, [session, up], [session, card, upload], **reader_queue, **quiet).then(**show_it)
-        upload.upload(choose_upload, [session, up, upload], [session, card, gallery], **reader_queue, **quiet).then(
-            **show_it
+        page.load(restore, None, [session, card, up, gallery, *choices], **private).then(**then_show)
+        gallery.select(choose_example, [session, up], [session, card, upload], **reader_queue, **private).then(
+            **then_show
         )
-        up.input(turn, [session, up], [session, card], **reader_queue, **quiet).then(**show_it)
-        gr.on(
-            [student.input, visibility.input, views.release, points.release, elevation.release, seed.input],
-            trigger_mode="always_last",
-            **show_it,
+        upload.upload(choose_upload, [session, up, upload], [session, card, gallery], **reader_queue, **private).then(
+            **then_show
         )
+        up.input(turn, [session, up], [session, card], **reader_queue, **private).then(**then_show)
+        touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
+        gr.on(touched, trigger_mode="always_last", **then_show)
 
-        png_button.click(None, js="() => { window.dispatchEvent(new CustomEvent('pointmcd:png')); }")
+        png_button.click(None, js=PNG_JS)
         for button, save in ((npz_button, save_npz), (json_button, save_json)):
-            button.click(save, session, download, show_progress="hidden", api_visibility="private").then(
-                None, download, js=DOWNLOAD_JS
-            )
+            saved = button.click(save, session, download, show_progress="hidden", api_visibility="private")
+            saved.then(None, download, js=DOWNLOAD_JS)
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
         endpoint_file, endpoint_answer = ShapeFile(visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(
-            analyze_endpoint, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
+            analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
         )
-    return page
+    built: gr.Blocks = page
+    return built
+
+
+def options_of(*chosen: Any) -> Options:
+    """Collect the values of the option inputs, in the order of the fields; an emptied seed counts as 0."""
+    student, visibility, views, points, seed, elevation_deg = chosen
+    return Options(student, visibility, int(views), int(points), int(seed or 0), float(elevation_deg))
+
+
+def open_or_refuse(now: Session, source: Source) -> tuple[Session, Any]:
+    """Read the source; where that fails, keep the session as it is and say why."""
+    try:
+        return Session(open_source(source), now.shown), gr.skip()
+    except ShapeError as error:
+        return now, refusal(error)
+
+
+def choose_example(now: Session, up: UpAxis, event: gr.SelectData) -> tuple[Session, Any, None]:
+    """Open an example of the gallery and empty the file input."""
+    keys = list(examples())
+    if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
+        return now, gr.skip(), None
+    return *open_or_refuse(now, example_source(keys[event.index], up)), None
+
+
+def choose_upload(now: Session, up: UpAxis, file: Upload | None) -> tuple[Session, Any, Any]:
+    """Open a visitor's file and, where that succeeds, unmark the gallery's example."""
+    if file is None:
+        return now, gr.skip(), gr.skip()
+    session, message = open_or_refuse(now, Source(file.path, file.name, up))
+    return session, message, gr.skip() if session is now else gr.Gallery(selected_index=None)
+
+
+def turn(now: Session, up: UpAxis) -> tuple[Session, Any]:
+    """Read the same file again with another axis up."""
+    if now.opened is None:
+        return now, gr.skip()
+    return open_or_refuse(now, replace(now.opened.source, up=up))
+
+
+def summary_of(shown: Shown) -> dict[str, Any]:
+    """The object that the command line prints with --json."""
+    from pointmcd.analysis import summary
+
+    return summary(shown.analysis)
 
 
 def save_npz(now: Session) -> str | None:
@@ -427,12 +443,10 @@ def save_npz(now: Session) -> str | None:
 
 def save_json(now: Session) -> str | None:
     """Write the summary of what is shown, for the download button."""
-    from pointmcd.analysis import summary
-
     if now.shown is None:
         return None
     path = _download_path(now.shown, ".json")
-    path.write_text(json.dumps(summary(now.shown.analysis), indent=1), encoding="utf-8")
+    path.write_text(json.dumps(summary_of(now.shown), indent=1), encoding="utf-8")
     return str(path)
 
 
@@ -487,7 +501,7 @@ def main() -> None:
     if page.server_port != wanted:
         print(f"Port {wanted} is taken, so this is port {page.server_port}.")
     print(f"PointMCD Studio: http://{host}:{page.server_port}", flush=True)
-    threading.Thread(target=get_models, daemon=True).start()
+    threading.Thread(target=students_with_weights, args=[get_models], daemon=True).start()
     page.block_thread()
 
 
@@ -557,6 +571,7 @@ watch('value', show);
 show();
 """
 
+PNG_JS = "() => { window.dispatchEvent(new CustomEvent('pointmcd:png')); }"
 DOWNLOAD_JS = """
 (file) => {
   if (!file) return;
@@ -569,8 +584,8 @@ DOWNLOAD_JS = """
 
 
 def _theme() -> gr.themes.Base:
-    """A quiet theme with the system's own fonts, so that no font is fetched."""
-    return gr.themes.Base(
+    """A quiet theme in the viewer's colours, with the system's own fonts, so that no font is fetched."""
+    theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",
         spacing_size="sm",
@@ -579,6 +594,31 @@ def _theme() -> gr.themes.Base:
         font=("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
         font_mono=("ui-monospace", "SFMono-Regular", "Menlo", "monospace"),
     )
+    colours = {
+        "body_background_fill": "page",
+        "background_fill_primary": "panel",
+        "block_background_fill": "panel",
+        "body_text_color": "text",
+        "body_text_color_subdued": "muted",
+        "block_label_text_color": "muted",
+        "block_title_text_color": "muted",
+        "border_color_primary": "border",
+        "border_color_accent": "accent",
+        "slider_color": "accent",
+        "input_background_fill": "panel",
+        "input_border_color": "border-strong",
+        "input_border_color_focus": "accent",
+        "button_secondary_background_fill": "panel",
+        "button_secondary_background_fill_hover": "inset",
+        "button_secondary_border_color": "border-strong",
+        "button_secondary_text_color": "text",
+        "error_background_fill": "error-soft",
+        "error_border_color": "error-text",
+        "error_text_color": "error-text",
+    }
+    light = {variable: LIGHT[colour] for variable, colour in colours.items()}
+    dark = {f"{variable}_dark": DARK[colour] for variable, colour in colours.items()}
+    return theme.set(**light, **dark, input_border_width="1px", button_border_width="1px")
 
 
 CSS = """
@@ -607,9 +647,14 @@ CSS = """
   border: 1px solid var(--border-color-primary); border-radius: 6px; box-shadow: 0 6px 20px rgb(0 0 0 / 0.18);
 }
 
+#side .html-container, #main .html-container { padding: 0 !important; }
 #examples { flex: none; }
-#examples .grid-wrap { height: auto; max-height: 272px; overflow: hidden auto; padding: 0; }
-#examples .grid-container { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 4px; padding: 1px; }
+#examples .gallery-container, #examples .grid-wrap { height: auto !important; min-height: 0; }
+#examples .grid-wrap { max-height: 298px; overflow: hidden auto; padding: 0; }
+#examples .grid-container {
+  display: grid; grid-template: none / repeat(4, minmax(0, 1fr)) !important;
+  grid-auto-rows: min-content; gap: 4px; padding: 1px; height: auto;
+}
 #examples .gallery-item, #examples .thumbnail-item { width: 100%; height: auto; aspect-ratio: 1; }
 #examples .thumbnail-item { background: none; border-radius: 6px; padding: 2px; }
 #examples .caption-label {
@@ -620,7 +665,7 @@ CSS = """
 
 #upload { flex: none; }
 #upload label { position: static; display: block; border: 0; padding: 5px 8px 0; font-size: 11px; background: none; }
-#upload label svg, #upload .icon-wrap, #upload .or { display: none; }
+#upload label span, #upload .icon-wrap { display: none; }
 #upload .upload-container { height: 26px !important; font-size: 13px; }
 #upload .wrap { min-height: 0; padding: 0; flex-direction: row; gap: 6px; font-size: 12px; }
 
@@ -634,13 +679,31 @@ CSS = """
 
 #options { flex: none; gap: 4px; min-width: 0 !important; }
 #options .row { gap: 6px; flex-wrap: nowrap; }
+#options .form { border: 0; gap: 10px; flex-wrap: nowrap; background: none; box-shadow: none; min-width: 0 !important; }
+#options .block { padding: 0; border: 0; background: none; box-shadow: none; min-width: 0 !important; }
+#options [data-testid="block-info"] { margin-bottom: 2px; font-size: 12px; }
+#options .secondary-wrap input, #options input[type="number"] { height: 28px; padding: 0 8px; font-size: 13px; }
+#options .wrap-inner { padding: 0 !important; }
+#options .wrap:has(> .wrap-inner), #options .tab-like-container input { border: 1px solid var(--input-border-color); }
+#options .slider_input_container { --neutral-200: var(--border-color-primary); }
+#options input[type="number"] { appearance: textfield; }
+#options input[type="number"]::-webkit-inner-spin-button { display: none; }
+#options .wrap:has(> .slider_input_container) {
+  display: grid; grid-template-columns: 66px 1fr 54px; align-items: center; gap: 8px; min-height: 28px;
+}
+#options .head, #options .tab-like-container { display: contents; }
+#options .head label { order: 0; }
+#options .slider_input_container { order: 1; }
+#options .tab-like-container input { order: 2; width: 54px; border-radius: var(--radius-sm); }
+#options .reset-button, #options .min_value, #options .max_value { display: none; }
 #downloads { flex: none; gap: 6px; flex-wrap: nowrap; }
 
 @media (max-width: 899px) {
   #studio { display: flex; flex-direction: column; height: auto; }
   #side { display: contents; }
   #main { order: 1; height: auto; }
-  #options, #downloads { order: 2; }
+  #side > .section:has(+ #options), #options, #downloads { order: 2; }
+  #examples .grid-container { grid: auto / auto-flow 56px !important; overflow-x: auto; }
 }
 """
 

@@ -1,0 +1,251 @@
+"""Does the page's server keep its promises: one endpoint, no port clash, no reading outside the upload folder?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import app
+from app import Options, Source, once, open_source, options_from_query, query_from
+from pointmcd.types import ShapeError
+
+ROOT = Path(app.__file__).parent
+STUDENTS = ("pointnet",)
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    from pointmcd import load_models
+
+    return load_models(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def page(models: Any) -> Iterator[Any]:
+    served = app.serve(models, port=7960)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def client(page: Any) -> Any:
+    from gradio_client import Client
+
+    return Client(page.local_url, verbose=False)
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 2)]
+    quads = ["4 0 1 3 2", "4 4 6 7 5", "4 0 4 5 1", "4 2 3 7 6", "4 0 2 6 4", "4 1 5 7 3"]
+    path = tmp_path / "cube.off"
+    path.write_text("OFF\n8 6 0\n" + "\n".join(" ".join(map(str, c)) for c in corners) + "\n" + "\n".join(quads) + "\n")
+    return path
+
+
+def test_the_first_paint_does_not_pay_for_torch() -> None:
+    code = "import app, sys; print('torch' in sys.modules, 'open3d' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "False"]
+
+
+def test_every_example_has_a_thumbnail_and_the_first_one_exists() -> None:
+    assert app.FIRST_EXAMPLE in app.examples()
+    assert set(app.examples()) == {path.stem for path in app.THUMBNAIL_FOLDER.glob("*.png")}
+
+
+def test_the_address_bar_restores_what_it_stored() -> None:
+    options = Options(visibility="hpr", views=6, points=512, seed=7, elevation_deg=-15.0)
+    source = Source(Path("chair.ply"), "chair.ply", up="y", example=app.FIRST_EXAMPLE)
+    shown = app.Shown(app.Opened(source, None), options, None)  # type: ignore[arg-type]
+    query = {key: value for key, value in query_from(shown).items() if value is not None}
+    assert query == {"example": app.FIRST_EXAMPLE, "up": "y", "visibility": "hpr", "views": "6", "points": "512",
+                     "seed": "7", "elevation_deg": "-15"}  # fmt: skip
+    assert options_from_query(query, students=STUDENTS) == (app.FIRST_EXAMPLE, "y", options)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("example", "../../etc/passwd"),
+        ("student", "dgcnn; rm"),
+        ("visibility", "guess"),
+        ("views", "0"),
+        ("views", "25"),
+        ("views", "1e1"),
+        ("points", "99999999999999"),
+        ("seed", "-1"),
+        ("elevation_deg", "nan"),
+        ("up", "<script>"),
+    ],
+)
+def test_an_invalid_word_in_the_address_bar_leaves_the_default(key: str, text: str) -> None:
+    assert options_from_query({key: text}, students=STUDENTS) == (None, "auto", Options())
+
+
+def test_a_student_without_weights_is_not_taken_from_the_address_bar() -> None:
+    assert options_from_query({"student": "dgcnn"}, students=("pointnet",))[2].student == "pointnet"
+    assert options_from_query({"student": "dgcnn"}, students=("pointnet", "dgcnn"))[2].student == "dgcnn"
+
+
+def test_models_are_loaded_once_however_many_visitors_ask_at_the_same_time() -> None:
+    calls: list[int] = []
+
+    def load() -> Any:
+        calls.append(1)
+        time.sleep(0.05)
+        return object()
+
+    get, answers = once(load), []
+    threads = [threading.Thread(target=lambda: answers.append(get())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert len(set(map(id, answers))) == 1
+
+
+def test_a_loader_that_failed_is_asked_again() -> None:
+    attempts: list[int] = []
+
+    def load() -> Any:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise OSError("disk")
+        return object()
+
+    get = once(load)
+    with pytest.raises(OSError, match="disk"):
+        get()
+    assert get() is get()
+
+
+def test_a_file_that_the_server_has_deleted_asks_for_a_new_upload(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="upload it again"):
+        open_source(Source(tmp_path / "gone.off", "gone.off"))
+
+
+def test_a_download_is_named_after_the_shape_with_harmless_characters_only() -> None:
+    shown = type("Shown", (), {"analysis": type("Analysis", (), {"name": "../a b<${x}>.off"})})()
+    path = app._download_path(shown, ".npz")
+    assert re.fullmatch(r"[\w.-]+\.npz", path.name)
+    assert path.parent.name.startswith("pointmcd-")
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        assert app._free_port("127.0.0.1", taken) > taken
+
+
+def test_the_page_is_served_while_the_models_are_still_loading() -> None:
+    go = threading.Event()
+
+    def load() -> Any:
+        go.wait(30)
+        raise OSError("not needed by this test")
+
+    served = app.serve(load, port=7980)
+    try:
+        with urllib.request.urlopen(served.local_url, timeout=5) as answer:
+            assert b"PointMCD Studio" in answer.read()
+    finally:
+        go.set()
+        served.close()
+
+
+def test_make_run_prints_the_address_and_says_when_the_port_is_taken() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        environment = {**os.environ, "PORT": str(taken), "PYTHONUNBUFFERED": "1"}
+        environment.pop("HOST", None)
+        with subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True) as process:  # fmt: skip
+            try:
+                assert process.stdout is not None
+                said = [process.stdout.readline() for _ in range(2)]
+            finally:
+                process.terminate()
+    assert f"Port {taken} is taken" in said[0]
+    assert re.search(r"http://127\.0\.0\.1:\d+", said[1])
+
+
+def test_the_only_public_endpoint_is_analyze(client: Any) -> None:
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/analyze"]
+    assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
+
+
+def test_the_endpoint_answers_what_the_command_line_prints(client: Any, cube: Path, models: Any) -> None:
+    from gradio_client import handle_file
+
+    from pointmcd.analysis import analyze, summary
+    from pointmcd.shapes import load_shape
+
+    answer = client.predict(handle_file(str(cube)), views=6, seed=3, api_name="/analyze")
+    expected = json.loads(json.dumps(summary(analyze(load_shape(cube), models, views=6, seed=3))))
+    assert answer.pop("timings_ms")
+    expected.pop("timings_ms")
+    assert answer == expected
+
+
+def test_the_endpoint_refuses_a_bad_file_with_a_sentence_and_reads_the_next(client: Any, cube: Path) -> None:
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    bad = cube.with_name("bad.off")
+    bad.write_text("OFF\n8 6 0\n1 2\n")
+    with pytest.raises(AppError, match=r"bad\.off.*\."):
+        client.predict(handle_file(str(bad)), api_name="/analyze")
+    assert client.predict(handle_file(str(cube)), api_name="/analyze")["name"] == "cube.off"
+
+
+def test_a_path_outside_the_upload_folder_is_not_read(page: Any) -> None:
+    call = f"{page.local_url}gradio_api/call/analyze"
+    file = {"path": str(ROOT / "examples" / "shapes" / next(iter(app.examples().values())).name),
+            "meta": {"_type": "gradio.FileData"}}  # fmt: skip
+    body = json.dumps({"data": [file, "pointnet", "auto", 12, 1024, 0, 30, "auto"]}).encode()
+    request = urllib.request.Request(call, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}", timeout=20) as answer:
+        assert "event: error" in answer.read().decode()
+
+
+@pytest.mark.parametrize("options", [{"views": 1000}, {"points": 10**9}, {"visibility": "guess"}, {"up": "w"}])
+def test_the_endpoint_refuses_options_that_the_page_does_not_offer(
+    client: Any, cube: Path, options: dict[str, Any]
+) -> None:
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises((AppError, ValueError)):
+        client.predict(handle_file(str(cube)), **options, api_name="/analyze")
+
+
+def test_the_downloads_hold_what_is_shown(models: Any, cube: Path) -> None:
+    opened = open_source(Source(cube, "cube.off"))
+    now = app.Session(opened, app.analyse(opened, Options(views=4), models))
+    saved = app.save_json(now), app.save_npz(now)
+    assert None not in saved
+    assert json.loads(Path(str(saved[0])).read_text(encoding="utf-8"))["views"] == 4
+    with np.load(str(saved[1])) as arrays:
+        assert arrays["visibility"].shape == (4, 1024)
+    assert app.save_json(app.Session()) is None
