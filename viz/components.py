@@ -1,0 +1,74 @@
+"""How does the viewer live in a Gradio page? One HTML component with a fixed template, and plotly.js from its wheel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+import plotly
+
+from viz import theme
+
+_VIEWER: Final = Path(__file__).parent / "viewer"
+_PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+# In reading order: each file answers one question, and all share one function's scope.
+_SCRIPTS: Final = (
+    "dom.js", "decode.js", "camera.js", "colouring.js", "legend.js", "scene.js", "thumbnails.js", "predictions.js",
+    "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
+)  # fmt: skip
+# Gradio compiles a template first with Handlebars, then as a JavaScript template literal: none of these may occur in it.
+_TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
+
+
+def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewer") -> gr.HTML:  # noqa: N802
+    """Make the linked viewer: the 3D scene, the views, the predictions, the similarity matrix and the point's card.
+
+    A function that reads as a component: a subclass of a Gradio component writes a .pyi file beside its module on import.
+
+    Args:
+        value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"error": sentence}` to show an error.
+        elem_id: The element's id in the page.
+
+    Returns:
+        A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when the
+        user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash.
+    """
+    gr.set_static_paths([_PLOTLY])
+    template = f"<style>\n{viewer_css()}\n</style>\n{_read('viewer.html')}"
+    for syntax in _TEMPLATE_SYNTAX:
+        if syntax in template:
+            raise ValueError(f"The viewer's template contains {syntax!r}, which Gradio would run as code.")
+    return gr.HTML(
+        value=value,
+        html_template=template,
+        js_on_load=_script(),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes=["pmv-host"],
+        show_label=False,
+    )
+
+
+def viewer_css() -> str:
+    """Return the viewer's style sheet, with the theme's colours as custom properties. The component carries it itself."""
+    return theme.css_variables() + _read("viewer.css")
+
+
+def viewer_head() -> str:
+    """Return what to add to the page's head: nothing is required; the component loads plotly.js when it first draws."""
+    return ""
+
+
+def _script() -> str:
+    config = json.dumps({"plotly": _PLOTLY.as_posix(), "theme": theme.script_constants()})
+    body = "\n".join(_read(name) for name in _SCRIPTS)
+    # `select` is named here because Gradio looks for an event's name in this text.
+    return (
+        f'"use strict";\n{body}\nnew Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js'
+    )
+
+
+def _read(name: str) -> str:
+    return (_VIEWER / name).read_text(encoding="utf-8")

@@ -1,0 +1,74 @@
+// Where does a point fall: in a view's image, and in the 3D scene on the screen?
+
+// The scene's axes show at least the unit sphere with a little air; one unit is 1 / SPAN of plotly's scene units.
+const HALF_RANGE = 1.6;
+const SPAN = 2.1;
+const HOME_AZIMUTH = -55;
+const HOME_ELEVATION = 22;
+const HOME_DISTANCE = 2.15;
+
+function projectToImage(cameras, view, x, y, z) {
+  const m = cameras.matrices[view];
+  const k = cameras.intrinsics;
+  const cx = m[0] * x + m[1] * y + m[2] * z + m[3];
+  const cy = m[4] * x + m[5] * y + m[6] * z + m[7];
+  const cz = m[8] * x + m[9] * y + m[10] * z + m[11];
+  return [(k[0] * cx + k[1] * cy) / cz + k[2], (k[4] * cy) / cz + k[5], cz];
+}
+
+// -R^T t: the camera's position in the world.
+function cameraCenter(m) {
+  return [0, 1, 2].map((i) => -(m[i] * m[3] + m[4 + i] * m[7] + m[8 + i] * m[11]));
+}
+
+function verticalFieldOfView(cameras) {
+  return 2 * Math.atan(cameras.imageSize / 2 / cameras.intrinsics[4]);
+}
+
+const vector = ([x, y, z]) => ({ x, y, z });
+
+// The pose of a view as a plotly camera: the eye stands where the view's camera stands.
+function poseOfView(cameras, view) {
+  const m = cameras.matrices[view];
+  const eye = cameraCenter(m).map((c) => c / SPAN);
+  const forward = [m[8], m[9], m[10]];
+  // The camera looks at the point of its axis that is nearest to the origin.
+  const along = -(eye[0] * forward[0] + eye[1] * forward[1] + eye[2] * forward[2]);
+  const center = eye.map((e, i) => e + along * forward[i]);
+  return { eye: vector(eye), center: vector(center), up: vector([-m[4], -m[5], -m[6]]) };
+}
+
+function homePose() {
+  const [a, e] = [HOME_AZIMUTH, HOME_ELEVATION].map((degrees) => (degrees * Math.PI) / 180);
+  const eye = [Math.cos(e) * Math.cos(a), Math.cos(e) * Math.sin(a), Math.sin(e)];
+  return {
+    eye: vector(eye.map((c) => (c * HOME_DISTANCE) / SPAN)), center: vector([0, 0, 0]), up: vector([0, 0, 1]),
+  };
+}
+
+// Between two poses: the eye swings on an arc about the centre, so that the flight never goes through the shape.
+function blendPoses(from, to, t) {
+  const ease = t * t * (3 - 2 * t);
+  const mix = (a, b) => a + (b - a) * ease;
+  const offset = (pose) => [pose.eye.x - pose.center.x, pose.eye.y - pose.center.y, pose.eye.z - pose.center.z];
+  const polar = ([x, y, z]) => {
+    const radius = Math.hypot(x, y, z) || 1;
+    return [radius, Math.atan2(y, x), Math.asin(clamp(z / radius, -1, 1))];
+  };
+  const [r0, a0, e0] = polar(offset(from));
+  const [r1, a1, e1] = polar(offset(to));
+  const turn = ((a1 - a0 + 3 * Math.PI) % (2 * Math.PI)) - Math.PI;
+  const radius = mix(r0, r1);
+  const azimuth = a0 + turn * ease;
+  const elevation = mix(e0, e1);
+  const center = ["x", "y", "z"].map((axis) => mix(from.center[axis], to.center[axis]));
+  const up = ["x", "y", "z"].map((axis) => mix(from.up[axis], to.up[axis]));
+  return {
+    eye: vector([
+      center[0] + radius * Math.cos(elevation) * Math.cos(azimuth),
+      center[1] + radius * Math.cos(elevation) * Math.sin(azimuth),
+      center[2] + radius * Math.sin(elevation),
+    ]),
+    center: vector(center), up: vector(up),
+  };
+}

@@ -1,0 +1,56 @@
+// What is known of one point: where it is, which views see it, what it wins?
+
+function drawCard(node, subNode, data, state, theme, onView) {
+  const { point } = state;
+  if (point === null) {
+    subNode.textContent = "";
+    node.replaceChildren(make("p", { class: "pmv-empty", text: "Click a point of the cloud to see which views see it, what hides it and how many channels it wins." }));
+    return;
+  }
+  const student = data.students[state.student];
+  const xyz = [0, 1, 2].map((c) => data.points[3 * point + c]);
+  const inFile = [0, 1, 2].map((r) => data.toWorld[4 * r + 3] + xyz.reduce((sum, value, c) => sum + data.toWorld[4 * r + c] * value, 0));
+  const views = Array.from({ length: data.views }, (_, v) => v);
+  const seeing = views.filter((v) => data.seenInView[v][point]);
+  const wins = views.map((v) => student.winsInView[v][point]);
+  const alignment = views.map((v) => student.alignmentInView[v][point]);
+  const mostWon = Math.max(1, ...wins);
+  const mostAligned = Math.max(1e-9, ...alignment.map(Math.abs));
+  subNode.textContent = `#${point}`;
+
+  const chips = views.map((v) => {
+    const seen = Boolean(data.seenInView[v][point]);
+    const margin = data.margin(v, point);
+    const why = seen ? "seen" : margin > 0 ? `hidden, ${margin.toFixed(2)} behind the surface` : "hidden";
+    return make("button", {
+      class: `pmv-chip${v === state.view ? " pmv-current" : ""}`, text: v + 1, title: `View ${v + 1}: ${why}`,
+      attrs: { type: "button", "data-view": v, "data-seen": seen, "aria-label": `View ${v + 1}: ${why}` },
+      on: { click: () => onView(v) },
+    });
+  });
+  const columns = (values, top, className, describe) => make("div", { class: `pmv-columns ${className}` }, values.map((value, v) => make("span", {
+    class: value < 0 ? "pmv-negative" : "", title: describe(v), style: { "--share": Math.abs(value) / top },
+  })));
+  const now = state.view;
+  const seenNow = data.seenInView[now][point];
+  const margin = data.margin(now, point);
+  const fact = (label, value, title) => make("div", { class: "pmv-fact", title }, [make("span", { text: label }), make("strong", { text: value })]);
+  node.replaceChildren(
+    make("div", { class: "pmv-facts" }, [
+      fact("x, y, z", xyz.map((value) => value.toFixed(3)).join("  "), `In the file's units: ${inFile.map((value) => value.toPrecision(5)).join(", ")}`),
+      fact(`In view ${now + 1}`, seenNow ? "seen" : margin > 0 ? `hidden by ${margin.toFixed(2)}` : "hidden",
+        "Depth margin: how far the point lies behind the nearest surface on its pixel, in radii of the shape"),
+      fact("Channels won", `${count(wins[now])} here · ${count(student.globalWins[point])} overall`,
+        `Of ${count(student.channels)}: in view ${now + 1}'s pool, and in the pool over all points that the classifier reads`),
+      fact("Alignment", signed(alignment[now], 4), `Share of the cosine with teacher view ${now + 1}`),
+    ]),
+    make("div", { class: "pmv-views", style: { "--pmv-views": data.views } }, [
+      make("div", { class: "pmv-row-label", text: `Seen by ${seeing.length} of ${data.views} views` }),
+      make("div", { class: "pmv-chips" }, chips),
+      make("div", { class: "pmv-row-label", text: `Channels won per view (most ${count(Math.max(...wins))})` }),
+      columns(wins, mostWon, "pmv-wins", (v) => `View ${v + 1}: ${count(wins[v])} channels`),
+      make("div", { class: "pmv-row-label", text: `Alignment per view (± ${mostAligned.toFixed(4)})` }),
+      columns(alignment, mostAligned, "pmv-alignment", (v) => `View ${v + 1}: ${signed(alignment[v], 4)}`),
+    ]),
+  );
+}

@@ -1,0 +1,229 @@
+// Which colour does each point get, and what does the legend say?
+
+const MODES = [
+  { key: "seen", label: "Seen", title: "Points the selected view sees (1)" },
+  { key: "views", label: "View count", title: "Number of views that see the point (2)" },
+  { key: "wins", label: "Winners", title: "Max-pool channels the point wins (3)" },
+  { key: "alignment", label: "Alignment", title: "The point's share of the cosine with the teacher's view (4)" },
+  { key: "features", label: "Features", title: "First three principal components of the point features (5)" },
+  { key: "height", label: "Height", title: "Height above the ground (6)" },
+  { key: "file", label: "File colours", title: "Colours stored in the file (7)" },
+  { key: "difference", label: "Distilled − plain", title: "Distilled minus plain student (8)" },
+  { key: "blind", label: "Blind spots", title: "Points that no view sees (9)" },
+];
+
+function parseColor(hex) {
+  const value = Number.parseInt(hex.slice(1), 16);
+  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+}
+
+// A table of 256 colours between the stops.
+function makeRamp(stops) {
+  const parsed = stops.map(parseColor);
+  return Array.from({ length: 256 }, (_, i) => {
+    const place = (i / 255) * (parsed.length - 1);
+    const low = Math.min(Math.floor(place), parsed.length - 2);
+    return parsed[low].map((channel, c) => Math.round(channel + (parsed[low + 1][c] - channel) * (place - low)));
+  });
+}
+
+const RAMPS = new Map();
+function ramp(stops) {
+  const key = stops.join();
+  if (!RAMPS.has(key)) RAMPS.set(key, makeRamp(stops));
+  return RAMPS.get(key);
+}
+
+const rampColor = (stops, share) => ramp(stops)[Math.round(255 * clamp(share, 0, 1))];
+const opaque = ([r, g, b]) => `rgb(${r},${g},${b})`;
+const faded = ([r, g, b], opacity) => `rgba(${r},${g},${b},${opacity})`;
+
+// Largest magnitude over all views, so that a colour means the same number in every view of this shape.
+function largest(rows) {
+  let top = 0;
+  for (const row of rows) for (const value of row) if (Math.abs(value) > top) top = Math.abs(value);
+  return top;
+}
+
+// The difference of two students, point by point, in the selected view or in the classifier's pool.
+function differenceOf(data, state, point) {
+  const { distilled, plain } = data.students;
+  if (state.difference === "alignment") {
+    return distilled.alignmentInView[state.view][point] - plain.alignmentInView[state.view][point];
+  }
+  return distilled.globalWins[point] - plain.globalWins[point];
+}
+
+function winsOf(data, state, student, point) {
+  const winners = data.students[student];
+  if (state.scope === "view") return winners.winsInView[state.view][point];
+  return state.scope === "views" ? winners.winsInViews[point] : winners.globalWins[point];
+}
+
+function mostWins(data, state) {
+  let top = 1;
+  for (const name of Object.keys(data.students)) {
+    const student = data.students[name];
+    const rows = { view: student.winsInView, views: [student.winsInViews], pool: [student.globalWins] }[state.scope];
+    top = Math.max(top, largest(rows));
+  }
+  return top;
+}
+
+/* What to paint: {colors: css strings, strong: 1 where the point is not dimmed, legend}. */
+function colouring(data, state, student, theme) {
+  const colors = new Array(data.count);
+  const strong = new Uint8Array(data.count).fill(1);
+  const dim = faded(parseColor(theme.colors.hidden), theme.dimmed);
+  const paint = (colorOf) => {
+    for (let n = 0; n < data.count; n++) {
+      const color = colorOf(n);
+      if (color === null) strong[n] = 0;
+      colors[n] = color === null ? dim : color;
+    }
+  };
+  const bar = (stops, low, high, ticks) => ({ kind: "bar", stops, low, high, ticks });
+  const flat = (name) => opaque(parseColor(theme.colors[name]));
+  const viewName = `view ${state.view + 1}`;
+  const seen = data.seenInView[state.view];
+  const winners = data.students[student];
+
+  if (state.cell && state.cell[0] !== state.cell[1] && state.mode === "alignment") {
+    const [row, column] = state.cell;
+    const inRow = winners.winsInView[row];
+    const inColumn = winners.winsInView[column];
+    const tally = { both: 0, row: 0, column: 0 };
+    paint((n) => {
+      const kind = inRow[n] && inColumn[n] ? "both" : inRow[n] ? "row" : inColumn[n] ? "column" : null;
+      if (kind) tally[kind] += 1;
+      return kind && flat({ both: "selection", row: "distilled", column: "teacher" }[kind]);
+    });
+    return {
+      colors, strong,
+      legend: {
+        title: `Points behind cell (${row + 1}, ${column + 1})`,
+        kind: "items",
+        items: [
+          { color: theme.colors.selection, label: "win in both views", value: count(tally.both) },
+          { color: theme.colors.distilled, label: `only in view ${row + 1} (row)`, value: count(tally.row) },
+          { color: theme.colors.teacher, label: `only in view ${column + 1} (column)`, value: count(tally.column) },
+        ],
+        note: "Points that win in both views make the two descriptors alike.",
+      },
+    };
+  }
+
+  switch (state.mode) {
+    case "seen": {
+      paint((n) => (seen[n] ? flat("seen") : null));
+      const total = data.seenTotals[state.view];
+      return {
+        colors, strong,
+        legend: {
+          title: `Seen by ${viewName}`, kind: "items",
+          items: [
+            { color: theme.colors.seen, label: "seen", value: `${count(total)} · ${percent(total / data.total)}` },
+            { color: theme.colors.hidden, label: "hidden", value: count(data.total - total) },
+          ],
+        },
+      };
+    }
+    case "views": {
+      paint((n) => opaque(rampColor(theme.maps.sequential, data.viewsSeeing[n] / data.views)));
+      return { colors, strong, legend: {
+        title: "Views that see the point", unit: "views",
+        ...bar(theme.maps.sequential, 0, data.views, [0, Math.round(data.views / 2), data.views]),
+      } };
+    }
+    case "wins": {
+      const top = mostWins(data, state);
+      const least = Math.max(state.least, 1);
+      let kept = 0;
+      paint((n) => {
+        const wins = winsOf(data, state, student, n);
+        if (wins < least) return null;
+        kept += 1;
+        return opaque(rampColor(theme.maps.sequential, Math.log(wins) / Math.log(Math.max(top, 2))));
+      });
+      const scope = { view: `in ${viewName}`, views: "summed over all views", pool: "in the classifier's pool" };
+      const ticks = [1, Math.round(Math.sqrt(top)), top].filter((t, i, all) => all.indexOf(t) === i);
+      return { colors, strong, legend: {
+        title: "Channels won", subtitle: scope[state.scope], unit: `of ${count(winners.channels)} channels, log scale`,
+        ...bar(theme.maps.sequential, 1, top, ticks), log: true,
+        slider: { top, kept },
+      } };
+    }
+    case "alignment": {
+      const top = Math.max(...Object.values(data.students).map((s) => largest(s.alignmentInView))) || 1;
+      const values = winners.alignmentInView[state.view];
+      paint((n) => {
+        if (values[n] === 0) return null;
+        return opaque(rampColor(theme.maps.diverging, 0.5 + 0.5 * stretch(values[n] / top)));
+      });
+      return { colors, strong, legend: {
+        title: `Share of the cosine, ${viewName}`, unit: "contribution to cos(g, v), square-root scale",
+        subtitle: `cos = ${winners.similarity[state.view * data.views + state.view].toFixed(3)}`,
+        ...bar(theme.maps.diverging, -top, top, [-top, 0, top]), digits: 3,
+      } };
+    }
+    case "features": {
+      const rgb = winners.featureColors;
+      paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
+      return { colors, strong, legend: {
+        title: "Point features", kind: "text", note: "Red, green, blue: principal components 1, 2, 3. Alike colours, alike features.",
+      } };
+    }
+    case "height": {
+      let low = Infinity;
+      let high = -Infinity;
+      for (let n = 0; n < data.count; n++) {
+        low = Math.min(low, data.points[3 * n + 2]);
+        high = Math.max(high, data.points[3 * n + 2]);
+      }
+      paint((n) => opaque(rampColor(theme.maps.height, (data.points[3 * n + 2] - low) / (high - low || 1))));
+      return { colors, strong, legend: {
+        title: "Height", unit: "z, in radii of the shape", ...bar(theme.maps.height, low, high, [low, high]), digits: 2,
+      } };
+    }
+    case "file": {
+      const rgb = data.colors;
+      paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
+      return { colors, strong, legend: { title: "Colours of the file", kind: "text", note: "As stored; no network reads them." } };
+    }
+    case "difference": {
+      let top = 0;
+      for (let n = 0; n < data.count; n++) top = Math.max(top, Math.abs(differenceOf(data, state, n)));
+      top ||= 1;
+      paint((n) => {
+        const value = differenceOf(data, state, n);
+        return value === 0 ? null : opaque(rampColor(theme.maps.diverging, 0.5 + 0.5 * stretch(value / top)));
+      });
+      const ofWins = state.difference === "wins";
+      return { colors, strong, legend: {
+        title: ofWins ? "Channels won, distilled − plain" : `Alignment, distilled − plain, ${viewName}`,
+        unit: ofWins ? "channels of the classifier's pool, square-root scale" : "contribution to cos(g, v), square-root scale",
+        ...bar(theme.maps.diverging, -top, top, [-top, 0, top]), digits: ofWins ? 0 : 3,
+      } };
+    }
+    case "blind": {
+      paint((n) => (data.viewsSeeing[n] === 0 ? flat("blind") : null));
+      const share = winners.globalChannels ? winners.blindChannels / winners.globalChannels : 0;
+      return { colors, strong, legend: {
+        title: "Blind spots", kind: "items",
+        items: [
+          { color: theme.colors.blind, label: "seen by no view", value: `${count(data.unseenTotal)} · ${percent(data.unseenTotal / data.total, 1)}` },
+          { color: theme.colors.hidden, label: "seen by some view", value: count(data.total - data.unseenTotal) },
+        ],
+        note: data.unseenTotal === 0
+          ? "Every point is seen by at least one view."
+          : `Never supervised by the teacher, yet they win ${count(winners.blindChannels)} of ${count(winners.globalChannels)} channels (${percent(share, 1)}) of the classifier's pool.`,
+      } };
+    }
+    default: throw new Error(`unknown colouring ${state.mode}`);
+  }
+}
+
+// Signed square root: small contributions stay visible beside a few large ones.
+function stretch(share) {
+  return Math.sign(share) * Math.sqrt(Math.abs(share));
+}

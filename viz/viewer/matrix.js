@@ -1,0 +1,137 @@
+// How alike are student view i and teacher view j? The V x V matrix of cosines, and the cell under the hand.
+
+class Matrix {
+  constructor(canvas, side, onSelect, tell) {
+    Object.assign(this, { canvas, side, onSelect, tell, hover: null });
+    canvas.addEventListener("pointermove", (event) => this.setHover(this.cellAt(event), event));
+    canvas.addEventListener("pointerleave", () => this.setHover(null));
+    canvas.addEventListener("click", (event) => {
+      const cell = this.cellAt(event);
+      if (cell) this.onSelect(cell);
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      if (!step || !this.data) return;
+      const [row, column] = this.state.cell ?? [this.state.view, this.state.view];
+      const { views } = this.data;
+      this.onSelect([(row + step[0] + views) % views, (column + step[1] + views) % views]);
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    new ResizeObserver(() => this.data && this.draw(this.data, this.state, this.theme)).observe(canvas);
+  }
+
+  get geometry() {
+    const edge = 18;
+    const size = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
+    return { edge, size, cell: (size - edge - 1) / this.data.views };
+  }
+
+  cellAt(event) {
+    if (!this.data) return null;
+    const { edge, cell } = this.geometry;
+    const box = this.canvas.getBoundingClientRect();
+    const column = Math.floor((event.clientX - box.left - edge) / cell);
+    const row = Math.floor((event.clientY - box.top - edge) / cell);
+    const inside = Math.min(row, column) >= 0 && Math.max(row, column) < this.data.views;
+    return inside ? [row, column] : null;
+  }
+
+  setHover(cell, event) {
+    const same = String(cell) === String(this.hover);
+    this.hover = cell;
+    if (!same && this.data) this.draw(this.data, this.state, this.theme);
+    if (!cell) return this.tell(null);
+    const { similarity } = this.data.students[this.state.student];
+    const [row, column] = cell;
+    this.tell([`student view ${row + 1} · teacher view ${column + 1}`, `cosine ${similarity[row * this.data.views + column].toFixed(3)}`], event);
+  }
+
+  draw(data, state, theme) {
+    Object.assign(this, { data, state, theme });
+    const student = data.students[state.student];
+    const { views } = data;
+    const context = this.canvas.getContext("2d");
+    const { edge, size, cell } = this.geometry;
+    const density = window.devicePixelRatio || 1;
+    this.canvas.width = Math.round(this.canvas.clientWidth * density);
+    this.canvas.height = Math.round(this.canvas.clientHeight * density);
+    context.scale(density, density);
+    const [low, high] = similarityRange(data);
+    let retrieved = 0;
+    for (let row = 0; row < views; row++) {
+      let best = 0;
+      for (let column = 0; column < views; column++) {
+        const value = student.similarity[row * views + column];
+        if (value > student.similarity[row * views + best]) best = column;
+        context.fillStyle = opaque(rampColor(theme.maps.similarity, (value - low) / (high - low || 1)));
+        context.fillRect(edge + column * cell, edge + row * cell, cell - 1, cell - 1);
+      }
+      retrieved += best === row;
+      const radius = Math.max(1.5, cell * 0.11);
+      context.beginPath();
+      context.arc(edge + (best + 0.5) * cell - 0.5, edge + (row + 0.5) * cell - 0.5, radius, 0, 2 * Math.PI);
+      const bright = student.similarity[row * views + best] > low + 0.6 * (high - low);
+      context.fillStyle = bright ? "rgba(0,0,0,0.72)" : "rgba(255,255,255,0.9)";
+      context.fill();
+    }
+    context.font = `${cell < 14 ? 8 : 10}px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const [chosenRow, chosenColumn] = state.cell ?? [state.view, state.view];
+    for (let i = 0; i < views; i++) {
+      context.fillStyle = i === chosenColumn ? theme.colors.text : theme.colors.muted;
+      context.fillText(String(i + 1), edge + (i + 0.5) * cell, edge / 2 + 1);
+      context.fillStyle = i === chosenRow ? theme.colors.text : theme.colors.muted;
+      context.fillText(String(i + 1), edge / 2, edge + (i + 0.5) * cell);
+    }
+    const outline = ([row, column], color, width) => {
+      context.strokeStyle = color;
+      context.lineWidth = width;
+      context.strokeRect(edge + column * cell - 0.5, edge + row * cell - 0.5, cell, cell);
+    };
+    if (this.hover) outline(this.hover, theme.colors.text, 1.5);
+    outline([chosenRow, chosenColumn], theme.colors.panel, 4);
+    outline([chosenRow, chosenColumn], state.cell ? theme.colors.selection : theme.colors.accent, 2.5);
+    this.canvas.setAttribute("aria-label",
+      `Cosine of ${views} student views (rows) with ${views} teacher views (columns), ${state.student} student. ` +
+      `${retrieved} of ${views} student views are most alike to their own teacher view. Arrow keys choose a cell.`);
+    this.drawSide(student, low, high, size);
+  }
+
+  drawSide(student, low, high) {
+    const { data, state, theme } = this;
+    const [row, column] = state.cell ?? [state.view, state.view];
+    const fact = (label, value, title) => make("div", { class: "pmv-fact", title }, [
+      make("span", { text: label }), make("strong", { text: value }),
+    ]);
+    this.side.replaceChildren(
+      fact("Diagonal dominance", signed(student.diagonalDominance, 3), "Mean cosine with the own teacher view minus mean cosine with the others"),
+      fact("Retrieval@1", percent(student.retrievalAt1), "Share of student views whose most similar teacher view is their own (dots mark each row's best)"),
+      fact(`cos (${row + 1}, ${column + 1})`, student.similarity[row * data.views + column].toFixed(3), "Cosine of the chosen row's student view and column's teacher view"),
+      make("div", { class: "pmv-bar-legend" }, [
+        gradientBar(theme.maps.similarity),
+        make("div", { class: "pmv-ticks" }, [make("span", { text: low.toFixed(2) }), make("span", { text: high.toFixed(2) })]),
+        make("div", { class: "pmv-unit", text: "cosine" }),
+      ]),
+      make("p", { class: "pmv-hint", text: "Rows: student views. Columns: teacher views." }),
+    );
+  }
+}
+
+// One range for both students, so that switching compares like with like.
+function similarityRange(data) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const student of Object.values(data.students)) {
+    for (const value of student.similarity) {
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+  }
+  return [low, high];
+}
+
+function gradientBar(stops) {
+  return make("div", { class: "pmv-gradient", style: { background: `linear-gradient(to right, ${stops.join(", ")})` } });
+}

@@ -1,0 +1,210 @@
+// How is a cloud drawn and turned? One plotly scene, which is one WebGL context, kept for the page's whole life.
+
+const POINTS = 0;
+const RIG = 1;
+const RIG_SELECTED = 2;
+const SIGHT = 3;
+const PIN = 4;
+const GLYPH_RADIUS = 1.32;
+const FLIGHT_MS = 450;
+
+class Scene {
+  constructor(plotly, node, onCamera) {
+    this.plotly = plotly;
+    this.node = node;
+    this.onCamera = onCamera;
+    this.drawn = 0;
+    this.queue = Promise.resolve();
+    this.fieldOfView = Math.PI / 3;
+    this.flight = 0;
+  }
+
+  get internals() {
+    return this.node._fullLayout?.scene?._scene;
+  }
+
+  get camera() {
+    const camera = this.internals?.getCamera();
+    return camera && { eye: camera.eye, center: camera.center, up: camera.up };
+  }
+
+  // Calls to plotly run one after another: overlapping calls on one graph lose updates.
+  enqueue(task) {
+    this.queue = this.queue.then(task).catch((error) => console.error("3D view:", error));
+    return this.queue;
+  }
+
+  draw(data, colors, theme, camera) {
+    const first = !this.internals;
+    this.data = data;
+    this.fieldOfView = verticalFieldOfView(data.cameras);
+    const size = clamp(5.2 * Math.sqrt(1024 / data.count), 1.6, 7);
+    const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
+    const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
+    const traces = [
+      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size, color: colors, line: { width: 0 } } },
+      { ...quiet, mode: "lines", ...rigLines(data.cameras, null), line: { color: theme.colors.rig, width: 1.5 } },
+      { ...quiet, mode: "lines", ...rigLines(data.cameras, 0), line: { color: theme.colors.accent, width: 4 } },
+      { ...quiet, mode: "lines", x: [], y: [], z: [], line: { color: theme.colors.selection, width: 2 } },
+      { ...quiet, mode: "markers", x: [], y: [], z: [], marker: { size: size + 5, symbol: "circle", color: theme.colors.selection, line: { color: theme.colors.scene, width: 2 } } },
+    ];
+    const axis = { visible: false, range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false };
+    const aspect = (2 * HALF_RANGE) / SPAN;
+    const layout = {
+      autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", uirevision: "kept",
+      scene: {
+        xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "manual", aspectratio: { x: aspect, y: aspect, z: aspect },
+        bgcolor: "rgba(0,0,0,0)", dragmode: "turntable", hovermode: false, uirevision: "kept",
+        camera: camera ?? this.camera ?? homePose(),
+      },
+    };
+    const config = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
+    this.enqueue(async () => {
+      await this.plotly.react(this.node, traces, layout, config);
+      if (first) {
+        const report = () => this.onCamera(this);
+        this.node.on("plotly_relayouting", report);
+        this.node.on("plotly_relayout", report);
+      }
+      this.drawn = data.count;
+      this.fitFieldOfView();
+    });
+  }
+
+  // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
+  fitFieldOfView() {
+    const plot = this.internals?.glplot;
+    if (!plot) return;
+    const { clientWidth: width, clientHeight: height } = this.node;
+    const half = Math.tan(this.fieldOfView / 2) * Math.max(1, height / Math.max(width, 1));
+    plot.fovy = 2 * Math.atan(half);
+    plot.redraw?.();
+  }
+
+  recolor(colors) {
+    return this.enqueue(() => this.plotly.restyle(this.node, { "marker.color": [colors] }, [POINTS]));
+  }
+
+  // The selected view's camera, the pinned point and the line of sight between them.
+  mark(view, point, theme, hideGlyph) {
+    const { data } = this;
+    const glyph = hideGlyph ? { x: [], y: [], z: [] } : rigLines(data.cameras, view);
+    const at = point === null ? null : [0, 1, 2].map((c) => data.points[3 * point + c]);
+    const apex = glyphApex(data.cameras, view);
+    const seen = point !== null && data.seenInView[view][point];
+    const sight = at && !hideGlyph ? [0, 1, 2].map((c) => [at[c], apex[c]]) : [[], [], []];
+    const pin = at ? at.map((c) => [c]) : [[], [], []];
+    return this.enqueue(() => this.plotly.restyle(
+      this.node,
+      {
+        x: [glyph.x, sight[0], pin[0]], y: [glyph.y, sight[1], pin[1]], z: [glyph.z, sight[2], pin[2]],
+        "line.color": [theme.colors.accent, seen ? theme.colors.seen : theme.colors.hidden, theme.colors.selection],
+      },
+      [RIG_SELECTED, SIGHT, PIN],
+    ));
+  }
+
+  setCamera(camera) {
+    return this.enqueue(() => this.plotly.relayout(this.node, { "scene.camera": camera }));
+  }
+
+  // Turn to a pose over a moment; a second call, or the user's hand, ends the first flight.
+  async fly(pose) {
+    const ticket = ++this.flight;
+    const from = this.camera ?? pose;
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const start = performance.now();
+    while (!still && this.flight === ticket) {
+      const t = (performance.now() - start) / FLIGHT_MS;
+      if (t >= 1) break;
+      await this.setCamera(blendPoses(from, pose, t));
+      await new Promise((done) => requestAnimationFrame(done));
+    }
+    if (this.flight === ticket) await this.setCamera(pose);
+  }
+
+  land() {
+    this.flight += 1;
+  }
+
+  // Screen position of a world point, in CSS pixels of the node, and its depth; null behind the camera.
+  screenPosition(x, y, z) {
+    const matrix = this.screenMatrix();
+    if (!matrix) return null;
+    const [a, b, , w] = [0, 1, 2, 3].map((r) => matrix[r] * x + matrix[4 + r] * y + matrix[8 + r] * z + matrix[12 + r]);
+    if (w <= 0) return null;
+    return [(0.5 + (0.5 * a) / w) * this.node.clientWidth, (0.5 - (0.5 * b) / w) * this.node.clientHeight, w];
+  }
+
+  screenMatrix() {
+    const scene = this.internals;
+    const camera = scene?.glplot?.cameraParams;
+    if (!camera) return null;
+    const scaled = camera.model.slice();
+    for (let c = 0; c < 3; c++) for (let r = 0; r < 4; r++) scaled[4 * c + r] *= scene.dataScale[c];
+    return multiply(camera.projection, multiply(camera.view, scaled));
+  }
+
+  // The point under the pointer: of those within reach, the one in front.
+  pick(px, py, reach = 9) {
+    const matrix = this.screenMatrix();
+    const { data } = this;
+    if (!matrix || !data) return null;
+    const { clientWidth: width, clientHeight: height } = this.node;
+    let best = null;
+    let bestScore = Infinity;
+    for (let n = 0; n < data.count; n++) {
+      const x = data.points[3 * n];
+      const y = data.points[3 * n + 1];
+      const z = data.points[3 * n + 2];
+      const w = matrix[3] * x + matrix[7] * y + matrix[11] * z + matrix[15];
+      if (w <= 0) continue;
+      const dx = (0.5 + (0.5 * (matrix[0] * x + matrix[4] * y + matrix[8] * z + matrix[12])) / w) * width - px;
+      const dy = (0.5 - (0.5 * (matrix[1] * x + matrix[5] * y + matrix[9] * z + matrix[13])) / w) * height - py;
+      const distance = Math.hypot(dx, dy);
+      if (distance > reach) continue;
+      const score = distance / reach + 4 * w;
+      if (score < bestScore) [best, bestScore] = [n, score];
+    }
+    return best;
+  }
+
+  toImage() {
+    return this.internals?.toImage("png");
+  }
+
+  resize() {
+    if (this.internals) this.enqueue(() => this.plotly.Plots.resize(this.node)).then(() => this.fitFieldOfView());
+  }
+}
+
+// Column-major 4 x 4 product.
+function multiply(a, b) {
+  const out = new Array(16).fill(0);
+  for (let c = 0; c < 4; c++) {
+    for (let r = 0; r < 4; r++) {
+      for (let i = 0; i < 4; i++) out[4 * c + r] += a[4 * i + r] * b[4 * c + i];
+    }
+  }
+  return out;
+}
+
+function glyphApex(cameras, view) {
+  const center = cameraCenter(cameras.matrices[view]);
+  const distance = Math.hypot(...center) || 1;
+  return center.map((c) => (c / distance) * GLYPH_RADIUS);
+}
+
+// Small pyramids where the cameras stand, drawn on a sphere about the shape; one view's, or all of them for null.
+function rigLines(cameras, only) {
+  const lines = { x: [], y: [], z: [] };
+  const add = (point) => ["x", "y", "z"].forEach((axis, i) => lines[axis].push(point ? point[i] : null));
+  cameras.matrices.forEach((m, view) => {
+    if (only !== null && only !== view) return;
+    const apex = glyphApex(cameras, view);
+    const corner = (sx, sy) => apex.map((a, i) => a + 0.07 * m[8 + i] + 0.045 * (sx * m[i] + sy * m[4 + i]));
+    const corners = [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)];
+    for (const point of [...corners, corners[0], apex, corners[1], corners[2], apex, corners[3], null]) add(point);
+  });
+  return lines;
+}

@@ -1,0 +1,78 @@
+// How does the scene become a picture file? The WebGL image, with title, legend and numbers drawn beside it.
+
+const SNAPSHOT_SCALE = 2;
+
+async function drawSnapshot(panes, data, legend, theme, font) {
+  const width = panes.reduce((sum, pane) => sum + pane.node.clientWidth, 0);
+  const height = Math.max(...panes.map((pane) => pane.node.clientHeight));
+  const header = 62;
+  const canvas = make("canvas", { attrs: { width: width * SNAPSHOT_SCALE, height: (height + header) * SNAPSHOT_SCALE } });
+  const context = canvas.getContext("2d");
+  context.scale(SNAPSHOT_SCALE, SNAPSHOT_SCALE);
+  context.fillStyle = theme.colors.scene;
+  context.fillRect(0, 0, width, height + header);
+  let left = 0;
+  for (const pane of panes) {
+    const image = await loadImage(await pane.scene.toImage());
+    context.drawImage(image, left, header, pane.node.clientWidth, pane.node.clientHeight);
+    context.font = `600 12px ${font}`;
+    context.fillStyle = theme.colors.muted;
+    context.fillText(pane.title, left + 14, header + 14);
+    left += pane.node.clientWidth;
+  }
+  const fit = (text, room) => {
+    let shown = text;
+    while (shown.length > 4 && context.measureText(shown).width > room) shown = `${shown.slice(0, -2)}…`;
+    return shown;
+  };
+  context.font = `600 16px ${font}`;
+  context.fillStyle = theme.colors.text;
+  context.fillText(fit(data.name, width * 0.55), 14, 26);
+  context.font = `12px ${font}`;
+  context.fillStyle = theme.colors.muted;
+  context.fillText(fit([legend.title, legend.subtitle].filter(Boolean).join(" · "), width * 0.55), 14, 46);
+  if (legend.kind === "bar") drawSnapshotBar(context, legend, width - 234, theme, font);
+  if (legend.kind === "items") drawSnapshotItems(context, legend, width - 14, theme);
+  return canvas;
+}
+
+function drawSnapshotBar(context, legend, left, theme) {
+  const gradient = context.createLinearGradient(left, 0, left + 220, 0);
+  legend.stops.forEach((stop, i) => gradient.addColorStop(i / (legend.stops.length - 1), stop));
+  context.fillStyle = gradient;
+  context.fillRect(left, 14, 220, 10);
+  context.fillStyle = theme.colors.muted;
+  legend.ticks.forEach((tick) => {
+    const place = tickPlace(legend, tick);
+    context.textAlign = place < 0.05 ? "left" : place > 0.95 ? "right" : "center";
+    context.fillText(formatTick(legend, tick), left + 220 * place, 38);
+  });
+  context.textAlign = "right";
+  if (legend.unit) context.fillText(legend.unit, left + 220, 54);
+  context.textAlign = "left";
+}
+
+function drawSnapshotItems(context, legend, right, theme) {
+  let top = 20;
+  context.textAlign = "right";
+  for (const item of legend.items) {
+    const text = `${item.label} ${item.value}`;
+    context.fillStyle = theme.colors.muted;
+    context.fillText(text, right, top);
+    context.fillStyle = item.color;
+    context.beginPath();
+    context.arc(right - context.measureText(text).width - 12, top - 4, 5, 0, 2 * Math.PI);
+    context.fill();
+    top += 17;
+  }
+  context.textAlign = "left";
+}
+
+function saveCanvas(canvas, name) {
+  const stem = name.replace(/\.[^.]*$/, "").replace(/[^\w-]+/g, "_").slice(0, 60) || "shape";
+  canvas.toBlob((blob) => {
+    const link = make("a", { attrs: { download: `${stem}.png`, href: URL.createObjectURL(blob) } });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}

@@ -1,0 +1,137 @@
+// What does each camera see? The images the teacher read, and what can be laid over them.
+
+class Thumbnails {
+  constructor(node, onSelect, onHover) {
+    this.node = node;
+    this.onSelect = onSelect;
+    this.onHover = onHover;
+    this.tiles = [];
+  }
+
+  async load(data) {
+    this.data = data;
+    this.heatLayers = null;
+    const images = await Promise.all(data.images.map(loadImage));
+    if (this.data !== data) return false;
+    this.images = images;
+    this.node.style.setProperty("--pmv-columns", Math.ceil(data.views / (data.views > 6 ? 2 : 1)));
+    this.tiles = images.map((_, view) => {
+      const size = data.cameras.imageSize;
+      const canvas = make("canvas", { attrs: { width: size, height: size, "aria-hidden": "true" } });
+      const seen = data.seenTotals[view];
+      const azimuth = Math.round(data.cameras.azimuth[view]);
+      const elevation = Math.round(data.cameras.elevation[view]);
+      const button = make("button", {
+        class: "pmv-thumb", title: `View ${view + 1} (index ${view} in exports)\nazimuth ${azimuth}°, elevation ${elevation}°\nsees ${count(seen)} of ${count(data.total)} points`,
+        attrs: {
+          type: "button", "data-view": view,
+          "aria-label": `View ${view + 1}, azimuth ${azimuth} degrees, elevation ${elevation} degrees, sees ${count(seen)} of ${count(data.total)} points`,
+        },
+        on: { click: () => this.onSelect(view), dblclick: (event) => event.stopPropagation() },
+      }, [
+        canvas,
+        make("span", { class: "pmv-thumb-number", text: view + 1 }),
+        make("span", { class: "pmv-thumb-caption" }, [
+          make("span", { text: `${azimuth}° / ${elevation}°` }), make("span", { text: percent(seen / data.total) }),
+        ]),
+      ]);
+      return { button, canvas };
+    });
+    this.node.replaceChildren(...this.tiles.map((tile) => tile.button));
+    return true;
+  }
+
+  draw(state, colors, strong, theme) {
+    this.tiles.forEach(({ button, canvas }, view) => {
+      const on = view === state.view;
+      button.setAttribute("aria-pressed", String(on));
+      this.drawTile(canvas.getContext("2d"), view, state, colors, strong, theme);
+    });
+  }
+
+  drawTile(context, view, state, colors, strong, theme) {
+    const { data } = this;
+    const size = data.cameras.imageSize;
+    context.globalAlpha = 1;
+    context.drawImage(this.images[view], 0, 0, size, size);
+    if (state.thumbs === "points") this.drawPoints(context, view, colors, strong);
+    if (state.thumbs === "heat") {
+      context.globalAlpha = 0.85;
+      context.imageSmoothingEnabled = true;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(this.heatLayer(view, theme), 0, 0, size, size);
+      context.globalAlpha = 1;
+    }
+    if (state.point !== null) this.drawMark(context, view, state.point, theme);
+  }
+
+  drawPoints(context, view, colors, strong) {
+    const { data } = this;
+    const size = data.cameras.imageSize;
+    context.fillStyle = "rgba(0,0,0,0.45)";
+    context.fillRect(0, 0, size, size);
+    const radius = clamp(2.6 * Math.sqrt(1024 / data.count), 1.2, 3.4);
+    for (const wanted of [0, 1]) {
+      for (let n = 0; n < data.count; n++) {
+        if (!data.seenInView[view][n] || strong[n] !== wanted) continue;
+        const [column, row] = projectToImage(data.cameras, view, data.points[3 * n], data.points[3 * n + 1], data.points[3 * n + 2]);
+        context.fillStyle = colors[n];
+        context.beginPath();
+        context.arc(column, row, radius, 0, 2 * Math.PI);
+        context.fill();
+      }
+    }
+  }
+
+  // Filled where the view sees the point, a hollow ring where something hides it.
+  drawMark(context, view, point, theme) {
+    const { data } = this;
+    const [column, row] = projectToImage(data.cameras, view, data.points[3 * point], data.points[3 * point + 1], data.points[3 * point + 2]);
+    const seen = data.seenInView[view][point];
+    context.beginPath();
+    context.arc(column, row, 8, 0, 2 * Math.PI);
+    context.lineWidth = 7;
+    context.strokeStyle = "rgba(0,0,0,0.75)";
+    context.stroke();
+    context.lineWidth = 4;
+    context.strokeStyle = seen ? "#ffffff" : theme.colors.selection;
+    context.stroke();
+    if (seen) {
+      context.fillStyle = theme.colors.selection;
+      context.fill();
+    }
+  }
+
+  get heatTop() {
+    return largest([this.data.heatMaps.map((value) => Math.max(value, 0))]) || 1;
+  }
+
+  // Cells that speak for the class, on one scale for all views; cells that speak against it stay clear.
+  heatLayer(view, theme) {
+    this.heatLayers ??= new Map();
+    if (!this.heatLayers.has(view)) {
+      const { heatMaps, heatHeight: height, heatWidth: width } = this.data;
+      const canvas = make("canvas", { attrs: { width, height } });
+      const context = canvas.getContext("2d");
+      const pixels = context.createImageData(width, height);
+      const top = this.heatTop;
+      for (let i = 0; i < width * height; i++) {
+        const share = clamp(heatMaps[view * width * height + i] / top, 0, 1);
+        const [r, g, b] = rampColor(theme.maps.heat, share);
+        pixels.data.set([r, g, b, 255 * Math.min(1, share * 1.8)], 4 * i);
+      }
+      context.putImageData(pixels, 0, 0);
+      this.heatLayers.set(view, canvas);
+    }
+    return this.heatLayers.get(view);
+  }
+}
+
+function loadImage(source) {
+  return new Promise((done, fail) => {
+    const image = new Image();
+    image.onload = () => done(image);
+    image.onerror = () => fail(new Error("a view's image cannot be decoded"));
+    image.src = source;
+  });
+}

@@ -1,0 +1,471 @@
+// How do the parts hang together? One state; every choice changes it, and every part is redrawn from it.
+
+const FIRST_STATE = {
+  view: 0, mode: "seen", scope: "view", difference: "wins", least: 1, point: null, student: "distilled",
+  compare: false, thumbs: "render", cell: null,
+};
+const PLAY_MS = 1500;
+const CLICK_SLACK_PX = 5;
+const ICONS = {
+  previous: "M12.5 4 6.5 10l6 6", next: "M7.5 4l6 6-6 6", play: "M6 4l10 6-10 6z", pause: "M6 4h3v12H6zM11 4h3v12h-3z",
+  fly: "M3 10l14-6-5 13-3-5z", reset: "M4 10a6 6 0 1 0 2-4.5M4 3v4h4", compare: "M3 4h6v12H3zM11 4h6v12h-6z",
+  image: "M10 3v9m-4-4 4 4 4-4M4 16h12", keys: "M3 6h14v9H3zM6 9h.01M9 9h.01M12 9h.01M15 9h.01M7 12h6",
+};
+const KEYS = [
+  ["← →", "previous or next view"], ["1 – 9", "colour the points by"], ["Space", "play through the views"],
+  ["F", "fly to the selected view"], ["C", "compare with the plain student"], ["S", "distilled or plain student"],
+  ["T", "thumbnails: render, points, heat map"], ["R", "reset the camera"], ["Esc", "clear point and cell"], ["?", "this help"],
+];
+const GESTURES = [
+  ["Drag", "turn"], ["Wheel", "zoom"], ["Right drag", "move"], ["Hover", "values of a point"],
+  ["Click", "pin a point"], ["Double click", "clear"],
+];
+const HELP = {
+  scene: "The points the students read. Pyramids mark the cameras; the selected one is highlighted. Click a point to pin it, click a view below to see what it sees.",
+  views: "The images the teacher read. The heat map shows which cells speak for the teacher's first answer. A filled mark is a pinned point that the view sees; a ring is one it does not.",
+  predictions: "Five most probable classes. The teacher reads the images, both students only the points; distilled and plain differ only in whether they learnt from the teacher.",
+  similarity: "Cosine of each student view (row) with each teacher view (column). Distillation should make the diagonal bright. Click a cell to see the points behind it.",
+  point: "VAFP max-pools, for each view, the features of the points it sees. A point wins a channel when its value is the largest. Its share of the cosine is what those channels add.",
+};
+
+class Viewer {
+  constructor(element, watch, props, trigger, config) {
+    this.root = element.querySelector(".pmv");
+    this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null });
+    this.state = { ...FIRST_STATE, ...readAddress() };
+    this.stopping = new AbortController();
+    this.buildControls();
+    this.listen();
+    watch("value", () => this.receive(this.props.value));
+    this.receive(props.value);
+    this.expose();
+  }
+
+  get theme() {
+    return this.config.theme[this.root.closest(".dark") ? "dark" : "light"];
+  }
+
+  // ---- what comes from Python
+
+  async receive(value) {
+    const { parts } = this;
+    if (!value || typeof value !== "object" || value.error !== undefined) {
+      this.data = null;
+      this.stopPlaying();
+      this.root.dataset.phase = value?.error ? "error" : "empty";
+      parts.message.hidden = false;
+      parts.message.replaceChildren(
+        make("strong", { text: value?.error ? "This shape cannot be shown" : "No shape yet" }),
+        make("p", { text: value?.error ? String(value.error) : "Choose an example or drop a file to see what the cameras see." }),
+      );
+      return;
+    }
+    try {
+      await this.load(decodeBundle(value));
+    } catch (error) {
+      console.error("PointMCD viewer:", error);
+      await this.receive({ error: `The page could not read the analysis (${error.message}).` });
+    }
+  }
+
+  async load(data) {
+    const { parts, state } = this;
+    const first = !this.everLoaded;
+    this.loading = data;
+    const plotly = await loadPlotly(this.config.plotly);
+    if (!(await this.thumbnails.load(data)) || this.loading !== data) return;
+    this.everLoaded = true;
+    this.data = data;
+    const keepPoint = first && state.point !== null && state.point < data.count;
+    Object.assign(state, {
+      view: state.view < data.views ? state.view : 0,
+      point: keepPoint ? state.point : null,
+      cell: null,
+      student: data.students[state.student] ? state.student : "distilled",
+      compare: state.compare && Boolean(data.students.plain),
+      mode: this.isUsable(state.mode, data) ? state.mode : "seen",
+    });
+    this.root.dataset.phase = "ready";
+    parts.message.hidden = true;
+    this.flown = null;
+    this.main ??= new Scene(plotly, parts["scene-main"], (scene) => this.onCamera(scene));
+    this.plotly = plotly;
+    this.modeSwitch.enable("file", Boolean(data.colors), data.colors ? MODES[6].title : "This file has no colours");
+    this.modeSwitch.enable("difference", Boolean(data.students.plain), data.students.plain ? MODES[7].title : "There are no plain weights for this student");
+    this.studentSwitch.enable("plain", Boolean(data.students.plain));
+    this.tools.compare.disabled = !data.students.plain;
+    drawPredictions(parts.predictions, parts.domain, data);
+    parts["prediction-sub"].textContent = { pointnet: "PointNet", dgcnn: "DGCNN" }[data.studentName] ?? data.studentName;
+    const seenBy = { raycast: "ray casting", hpr: "hidden point removal", zbuffer: "z-buffer" }[data.method] ?? data.method;
+    parts["strip-sub"].textContent = `azimuth / elevation, share of points seen by ${seenBy}`;
+    this.refresh({ redraw: true });
+    await this.main.queue;
+  }
+
+  isUsable(mode, data = this.data) {
+    return (mode !== "file" || Boolean(data.colors)) && (mode !== "difference" || Boolean(data.students.plain));
+  }
+
+  // ---- every choice goes through here
+
+  change(changes) {
+    if (!this.data) return;
+    const before = { ...this.state };
+    Object.assign(this.state, changes);
+    if (changes.view !== undefined && changes.cell === undefined) this.state.cell = null;
+    if (this.flown !== null && this.flown !== this.state.view) this.flown = null;
+    this.refresh({});
+    const { view, point, mode, student, compare } = this.state;
+    if (view !== before.view || point !== before.point) this.trigger("select", { view, point, mode, student, compare });
+  }
+
+  refresh({ redraw = false }) {
+    const { data, state, parts, theme } = this;
+    const leftStudent = state.compare ? "distilled" : state.student;
+    const painted = colouring(data, state, leftStudent, theme);
+    this.painted = painted;
+    this.modeSwitch.set(state.mode);
+    this.studentSwitch.set(state.student);
+    this.thumbSwitch.set(state.thumbs);
+    this.tools.compare.setAttribute("aria-pressed", String(state.compare));
+    drawLegend(parts.legend, painted.legend, state, (changes) => this.change(changes));
+    this.refreshScenes(painted, redraw);
+    this.thumbnails.draw(state, painted.colors, painted.strong, theme);
+    parts.heatbar.hidden = state.thumbs !== "heat";
+    if (state.thumbs === "heat") this.drawHeatbar();
+    this.matrix.draw(data, state, theme);
+    drawCard(parts.card, parts["card-sub"], data, state, theme, (view) => this.change({ view }));
+    this.drawStatus();
+    writeAddress(state);
+  }
+
+  refreshScenes(painted, redraw) {
+    const { data, state, parts, theme } = this;
+    const wasOpen = !parts["pane-compare"].hidden;
+    parts["pane-compare"].hidden = !state.compare;
+    parts["title-main"].hidden = parts["title-compare"].hidden = !state.compare;
+    parts["title-main"].textContent = "Distilled student";
+    parts["title-compare"].textContent = "Plain student";
+    this.root.classList.toggle("pmv-comparing", state.compare);
+    const hide = this.flown === state.view;
+    this.showIn(this.main, painted, redraw, hide);
+    if (state.compare) {
+      const other = !this.compare;
+      this.compare ??= new Scene(this.plotly, parts["scene-compare"], (scene) => this.onCamera(scene));
+      const { colors } = colouring(data, state, "plain", theme);
+      this.showIn(this.compare, { colors }, redraw || other || this.compare.data !== data, hide, this.main.camera);
+    }
+    if (wasOpen !== state.compare) requestAnimationFrame(() => this.resize());
+    const said = painted.legend.items?.map((item) => `${item.label} ${item.value}`).join(", ") ?? painted.legend.unit ?? "";
+    parts["scene-main"].setAttribute("aria-label", `Point cloud of ${count(data.count)} points. ${painted.legend.title}. ${said}`);
+    parts["scene-compare"].setAttribute("aria-label", "The same cloud, coloured by the plain student");
+  }
+
+  showIn(scene, { colors }, redraw, hide, camera) {
+    if (redraw) scene.draw(this.data, colors, this.theme, camera);
+    else scene.recolor(colors);
+    scene.mark(this.state.view, this.state.point, this.theme, hide);
+  }
+
+  drawStatus() {
+    const { data, state } = this;
+    const parts = [`View ${state.view + 1} sees ${count(data.seenTotals[state.view])} of ${count(data.total)} points`];
+    if (data.unseenTotal) parts.push(`${count(data.unseenTotal)} seen by none`);
+    if (data.count < data.total) parts.push(`${count(data.count)} drawn`);
+    this.parts.status.textContent = parts.join(" · ");
+  }
+
+  drawHeatbar() {
+    const [label] = this.data.predictions.teacher.top[0];
+    const top = this.thumbnails.heatTop;
+    this.parts.heatbar.replaceChildren(
+      make("span", { text: "0" }), gradientBar(this.theme.maps.heat), make("span", { text: `${top.toPrecision(2)} logit of “${words(label)}”` }),
+    );
+  }
+
+  // ---- camera
+
+  onCamera(scene) {
+    const other = scene === this.main ? this.compare : this.main;
+    if (!other || !this.state.compare || this.syncing) return;
+    this.syncing = true;
+    other.setCamera(scene.camera).then(() => { this.syncing = false; });
+  }
+
+  turn(pose) {
+    this.main.fly(pose);
+  }
+
+  flyTo(view) {
+    this.flown = view;
+    this.refresh({});
+    this.turn(poseOfView(this.data.cameras, view));
+  }
+
+  step(by) {
+    this.change({ view: (this.state.view + by + this.data.views) % this.data.views });
+  }
+
+  togglePlay() {
+    if (this.playing) return this.stopPlaying();
+    const go = (view) => {
+      this.change({ view });
+      this.flyTo(view);
+    };
+    go(this.state.view);
+    this.playing = setInterval(() => go((this.state.view + 1) % this.data.views), PLAY_MS);
+    this.tools.play.replaceChildren(icon(ICONS.pause));
+    this.tools.play.setAttribute("aria-pressed", "true");
+  }
+
+  stopPlaying() {
+    clearInterval(this.playing);
+    this.playing = null;
+    this.tools.play.replaceChildren(icon(ICONS.play));
+    this.tools.play.setAttribute("aria-pressed", "false");
+  }
+
+  resize() {
+    this.main?.resize();
+    if (this.state.compare) this.compare?.resize();
+  }
+
+  // ---- controls and events
+
+  buildControls() {
+    const { parts } = this;
+    this.modeSwitch = makeSwitch(parts.modes, MODES, (mode) => this.change({ mode, cell: null }));
+    this.thumbSwitch = makeSwitch(parts["thumb-switch"], [
+      { key: "render", label: "Render", title: "What the teacher sees (T)" },
+      { key: "points", label: "Visible points", title: "The points each view sees, coloured as in the cloud (T)" },
+      { key: "heat", label: "Heat map", title: "Where the teacher finds its first answer (T)" },
+    ], (thumbs) => this.change({ thumbs }));
+    this.studentSwitch = makeSwitch(parts["student-switch"], [
+      { key: "distilled", label: "Distilled", title: "Trained with the teacher (S)" },
+      { key: "plain", label: "Plain", title: "Trained without the teacher (S)" },
+    ], (student) => this.change({ student }));
+    this.thumbnails = new Thumbnails(parts.thumbs, (view) => this.change({ view }));
+    this.matrix = new Matrix(parts.matrix, parts["similarity-side"], ([row, column]) => {
+      this.change({ view: row, cell: [row, column], mode: "alignment" });
+    }, (lines, event) => this.tell(lines, event));
+    const tool = (key, title, action) => make("button", {
+      class: "pmv-tool", title, attrs: { type: "button", "aria-label": title, "data-tool": key }, on: { click: () => this.data && action() },
+    }, [icon(ICONS[key])]);
+    this.tools = {
+      previous: tool("previous", "Previous view (←)", () => this.step(-1)),
+      play: tool("play", "Play through the views (Space)", () => this.togglePlay()),
+      next: tool("next", "Next view (→)", () => this.step(1)),
+      fly: tool("fly", "Fly to the selected view (F)", () => this.flyTo(this.state.view)),
+      reset: tool("reset", "Reset the camera (R)", () => this.reset()),
+      compare: tool("compare", "Compare with the plain student (C)", () => this.toggleCompare()),
+      image: tool("image", "Download PNG", () => this.download()),
+      keys: make("button", { class: "pmv-tool", title: "Keyboard and mouse (?)", attrs: { type: "button", "aria-label": "Keyboard and mouse", "data-tool": "keys" }, on: { click: () => this.toggleHelp() } }, [icon(ICONS.keys)]),
+    };
+    parts.tools.replaceChildren(...Object.values(this.tools));
+    parts.help.replaceChildren(make("div", { class: "pmv-help-card" }, [
+      make("h3", { text: "Keyboard and mouse" }),
+      make("div", { class: "pmv-help-columns" }, [KEYS, GESTURES].map((rows) => make("dl", {}, rows.flatMap(([key, text]) => [
+        make("dt", {}, [make("kbd", { text: key })]), make("dd", { text }),
+      ])))),
+      make("button", { class: "pmv-choice", text: "Close", attrs: { type: "button" }, on: { click: () => this.toggleHelp(false) } }),
+    ]));
+  }
+
+  listen() {
+    const { parts, root } = this;
+    const { signal } = this.stopping;
+    const on = (node, name, listener, options = {}) => node.addEventListener(name, listener, { signal, ...options });
+    for (const button of root.querySelectorAll("[data-help]")) {
+      const show = () => this.showPopover(button, HELP[button.dataset.help]);
+      on(button, "mouseenter", show);
+      on(button, "focus", show);
+      on(button, "click", show);
+      on(button, "mouseleave", () => { parts.popover.hidden = true; });
+      on(button, "blur", () => { parts.popover.hidden = true; });
+    }
+    on(parts.help, "click", (event) => { if (event.target === parts.help) this.toggleHelp(false); });
+    on(document, "keydown", (event) => this.onKey(event));
+    on(root, "dblclick", (event) => { if (!event.target.closest("button, canvas.pmv-matrix, input")) this.clear(); });
+    for (const name of ["main", "compare"]) this.listenToScene(parts[`scene-${name}`], name, on);
+    new ResizeObserver(() => this.resize()).observe(parts.stage);
+    new MutationObserver(() => this.data && this.onTheme()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  }
+
+  // plotly reports a 3D click on mouse down, so every drag would be one: a click is a release near its press.
+  listenToScene(node, name, on) {
+    let press = null;
+    let waiting = false;
+    const place = (event) => {
+      const box = node.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    on(node, "pointerdown", (event) => {
+      press = event.button === 0 ? place(event) : null;
+      this.main?.land();
+      this.leaveView();
+      this.tell(null);
+    }, { capture: true });
+    on(node, "wheel", () => { this.main?.land(); this.leaveView(); }, { capture: true, passive: true });
+    on(window, "pointerup", (event) => {
+      if (!press || !this.data) return;
+      const here = place(event);
+      const moved = Math.hypot(here[0] - press[0], here[1] - press[1]);
+      press = null;
+      if (moved > CLICK_SLACK_PX) return;
+      const point = this[name]?.pick(...here);
+      if (point !== null && point !== undefined) this.change({ point });
+    }, { capture: true });
+    on(node, "pointermove", (event) => {
+      if (event.buttons || waiting || !this.data) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        this.hovered = this.data ? this[name]?.pick(...place(event)) ?? null : null;
+        node.classList.toggle("pmv-pointing", this.hovered !== null);
+        this.tell(this.hovered === null ? null : this.describe(this.hovered, name), event);
+      });
+    });
+    on(node, "pointerleave", () => { this.hovered = null; this.tell(null); });
+  }
+
+  describe(point, name) {
+    const { data, state } = this;
+    const student = data.students[state.compare ? { main: "distilled", compare: "plain" }[name] : state.student];
+    return [
+      `Point #${point}`,
+      `${data.seenInView[state.view][point] ? "seen" : "hidden"} in view ${state.view + 1} · seen by ${data.viewsSeeing[point]} of ${data.views}`,
+      `wins ${count(student.winsInView[state.view][point])} channels here, ${count(student.globalWins[point])} in the classifier's pool`,
+      `alignment ${signed(student.alignmentInView[state.view][point], 4)}`,
+    ];
+  }
+
+  tell(lines, event) {
+    const { tip } = this.parts;
+    tip.hidden = !lines;
+    if (!lines) return;
+    tip.replaceChildren(...lines.map((text, i) => make(i === 0 ? "strong" : "span", { text })));
+    const box = this.root.getBoundingClientRect();
+    const left = event.clientX - box.left + 14;
+    const top = event.clientY - box.top + 14;
+    tip.style.left = `${clamp(left, 4, box.width - tip.offsetWidth - 4)}px`;
+    tip.style.top = `${clamp(top, 4, box.height - tip.offsetHeight - 4)}px`;
+  }
+
+  showPopover(button, text) {
+    const { popover } = this.parts;
+    popover.textContent = text;
+    popover.hidden = false;
+    const box = this.root.getBoundingClientRect();
+    const anchor = button.getBoundingClientRect();
+    popover.style.left = `${clamp(anchor.right - box.left - popover.offsetWidth, 4, box.width - popover.offsetWidth - 4)}px`;
+    popover.style.top = `${anchor.bottom - box.top + 6}px`;
+  }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = event.target instanceof Element ? event.target : document.body;
+    if (event.key === "Escape") {
+      if (!this.parts.help.hidden) return this.toggleHelp(false);
+      return this.data && this.clear();
+    }
+    const foreign = target.closest("input, textarea, select, [contenteditable='true']");
+    const pressable = target.closest("button, a, [role='button'], label");
+    if (foreign || (pressable && !this.root.contains(pressable))) return;
+    if (event.key === "?") return this.toggleHelp();
+    if (!this.data) return;
+    const digit = /^[1-9]$/.test(event.key) ? MODES[Number(event.key) - 1].key : null;
+    const next = (values, now) => values[(values.indexOf(now) + 1) % values.length];
+    const action = digit
+      ? () => this.isUsable(digit) && this.change({ mode: digit, cell: null })
+      : {
+        ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
+        " ": pressable ? null : () => this.togglePlay(),
+        f: () => this.flyTo(this.state.view), c: () => this.toggleCompare(), r: () => this.reset(),
+        t: () => this.change({ thumbs: next(["render", "points", "heat"], this.state.thumbs) }),
+        s: () => this.data.students.plain && this.change({ student: next(["distilled", "plain"], this.state.student) }),
+      }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!action) return;
+    action();
+    event.preventDefault();
+  }
+
+  leaveView() {
+    if (this.flown === null || !this.data) return;
+    this.flown = null;
+    this.main.mark(this.state.view, this.state.point, this.theme, false);
+  }
+
+  clear() {
+    this.stopPlaying();
+    this.change({ point: null, cell: null });
+  }
+
+  reset() {
+    this.stopPlaying();
+    this.leaveView();
+    this.turn(homePose());
+  }
+
+  toggleCompare() {
+    if (this.data.students.plain) this.change({ compare: !this.state.compare });
+  }
+
+  toggleHelp(open = this.parts.help.hidden) {
+    this.parts.help.hidden = !open;
+    if (open) this.parts.help.querySelector("button").focus();
+  }
+
+  onTheme() {
+    if (this.shownTheme === this.theme) return;
+    this.shownTheme = this.theme;
+    this.thumbnails.heatLayers = null;
+    this.refresh({ redraw: true });
+  }
+
+  async download() {
+    const panes = [{ scene: this.main, node: this.parts["scene-main"], title: this.state.compare ? "Distilled student" : "" }];
+    if (this.state.compare) panes.push({ scene: this.compare, node: this.parts["scene-compare"], title: "Plain student" });
+    const font = getComputedStyle(this.root).fontFamily;
+    saveCanvas(await drawSnapshot(panes, this.data, this.painted.legend, this.theme, font), this.data.name);
+  }
+
+  // The debugging interface: what the page shows, for tests and for a curious console. Read only.
+  expose() {
+    const viewer = this;
+    window.pointmcdViewer = Object.freeze({
+      get phase() { return viewer.root.dataset.phase; },
+      get state() { return structuredClone(viewer.state); },
+      get drawn() { return viewer.main?.drawn ?? 0; },
+      get seen() { return viewer.data ? viewer.data.seenInView[viewer.state.view].reduce((sum, bit) => sum + bit, 0) : null; },
+      get strong() { return viewer.painted ? viewer.painted.strong.reduce((sum, bit) => sum + bit, 0) : null; },
+      get camera() { return structuredClone(viewer.main?.camera ?? null); },
+      get compareCamera() { return structuredClone(viewer.compare?.camera ?? null); },
+      get contexts() { return viewer.root.querySelectorAll(".gl-container canvas").length; },
+      get name() { return viewer.data?.name ?? null; },
+      settled: () => Promise.all([viewer.main?.queue, viewer.compare?.queue]).then(() => true),
+      pick: (x, y) => viewer.main?.pick(x, y) ?? null,
+      screenPosition: (n) => {
+        const { points } = viewer.data;
+        return viewer.main.screenPosition(points[3 * n], points[3 * n + 1], points[3 * n + 2]);
+      },
+      imagePosition: (view, n) => {
+        const { points, cameras } = viewer.data;
+        return projectToImage(cameras, view, points[3 * n], points[3 * n + 1], points[3 * n + 2]).slice(0, 2);
+      },
+    });
+  }
+}
+
+// The page keeps its own reference: another plot on the page may replace window.Plotly with its own copy.
+let plotlyPromise = null;
+function loadPlotly(path) {
+  plotlyPromise ??= new Promise((done, fail) => {
+    const root = window.gradio_config?.root ?? "";
+    const script = make("script", { attrs: { src: `${root}/gradio_api/file=${path}` } });
+    script.onload = () => done(window.Plotly);
+    script.onerror = () => fail(new Error("plotly.js did not load"));
+    document.head.append(script);
+  });
+  return plotlyPromise;
+}
