@@ -15,11 +15,9 @@ from pointmcd.types import Cameras, PointCloud, Renders, Visibility
 Seen: TypeAlias = Bool[np.ndarray, "V N"]
 Behind: TypeAlias = Float32[np.ndarray, "V N"]
 
-# A point this close behind a face, along the ray, lies on it: a tenth of a pixel's width at 224 px and two radii.
-ON_FACE_ALONG_RAY = 1e-3
-# So does a point this close to the plane of the face that was hit: where a ray grazes, rounding of single-precision
-# coordinates (6e-8) shifts the hit far along the ray, but never off the plane.
-ON_FACE_ACROSS = 1e-5
+# A point this close to the plane of the first face on its ray lies on it. Measured across the plane and not along the
+# ray, because where a ray grazes a face, rounding of single-precision coordinates (6e-8) shifts the hit far along it.
+ON_FACE = 1e-5
 # A point this many disc radii behind the disc on its pixel is hidden: discs face the camera, so that on a slanted
 # surface neighbours stand in front of each other. Best mean IoU against ray casting on the table of
 # benchmarks/bm_visibility.py, among 1.75 to 3.
@@ -73,9 +71,7 @@ def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) ->
     hits = first_hits(raycast_scene(cloud.mesh_vertices, cloud.mesh_faces), origins, rays.reshape(-1, 3))
     # The rays end at the points, so of a ray that is stopped on its way the share 1 - reach is left.
     left = np.maximum(1 - hits.reach, 0).reshape(rays.shape[:2])
-    along = left * np.linalg.norm(rays, axis=-1)
-    across = left * np.abs((rays * hits.normal.reshape(rays.shape)).sum(axis=-1))
-    seen = (along <= ON_FACE_ALONG_RAY) | (across <= ON_FACE_ACROSS)
+    seen = left * np.abs((rays * hits.normal.reshape(rays.shape)).sum(axis=-1)) <= ON_FACE
     return seen, np.where(seen, 0, left * to_camera(cloud.points, cameras)[..., 2])
 
 
