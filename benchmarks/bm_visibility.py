@@ -19,6 +19,7 @@ from pointmcd.shapes import sample_points
 from pointmcd.synthetic import ANALYTIC, make_shape
 from pointmcd.visibility import visible_points
 
+
 @dataclass(frozen=True)
 class Agreement:
     """One row: how a method's masks compare with ray casting, mean over views; milliseconds are of one view."""
