@@ -164,25 +164,22 @@ def range_hood(dials: Dials) -> Parts:
 
 
 def mantel(dials: Dials) -> Parts:
-    """A fireplace surround with its mantel shelf, the opening toward -Y."""
-    width, height = dials.number("width", 1.5, 1.35, 1.75), dials.number("height", 1.15, 1.05, 1.3)
-    depth, column = dials.number("depth", 0.3, 0.22, 0.36), dials.number("column", 0.25, 0.2, 0.3)
-    lintel, half = dials.number("lintel", 0.25, 0.2, 0.32), width / 2
-    for sign in (-1, 1):
-        x0, x1 = sorted((sign * half, sign * (half - column)))
-        yield "column", box((x0, -depth / 2, 0.12), (x1, depth / 2, height - lintel))
-        yield "plinth", box((x0 - 0.02, -depth / 2 - 0.02, 0), (x1 + 0.02, depth / 2, 0.12))
-    yield "lintel", box((-half, -depth / 2, height - lintel), (half, depth / 2, height - 0.06))
-    yield (
-        "shelf",
-        frustum(
-            (-half - 0.02, -depth / 2 - 0.03, half + 0.02, depth / 2),
-            (-half - 0.1, -depth / 2 - 0.1, half + 0.1, depth / 2),
-            height - 0.06,
-            height,
-        ),
-    )
-    yield "back", box((-half + column, depth / 2 - 0.03, 0), (half - column, depth / 2, height - lintel))
+    """A fireplace: a chimney breast over an arched firebox, and the mantel shelf low before it, toward -Y."""
+    width, height = dials.number("width", 1.9, 1.65, 2.2), dials.number("height", 1.5, 1.3, 1.65)
+    depth, surround = dials.number("depth", 0.8, 0.65, 0.9), dials.number("surround depth", 0.12, 0.08, 0.18)
+    half, wall = width / 2, 0.06
+    opening = half - dials.number("jamb", 0.16, 0.12, 0.24)
+    shelf, top = dials.number("shelf height", 0.62, 0.52, 0.74), dials.number("opening height", 0.46, 0.36, 0.5)
+    bow = 0.2 if dials.choice("arch", "round", "straight") == "round" else 0.0
+    crown = [(opening * float(np.cos(a)), top - bow + bow * float(np.sin(a))) for a in np.linspace(0, np.pi, 11)]
+    inner = crown if bow else [(opening, top), (-opening, top)]
+    outer = [(-half, 0), (-half, shelf), (half, shelf), (half, 0)]
+    yield "surround", extrude([*outer, (opening, 0), *inner, (-opening, 0)], -surround, 0, along="y")
+    for x in (-half, half - wall):
+        yield "firebox", box((x, 0, 0), (x + wall, depth, shelf))
+    yield "firebox", box((-half + wall, depth - wall, 0), (half - wall, depth, shelf))
+    yield "shelf", box((-half - 0.03, -surround - 0.08, shelf), (half + 0.03, 0, shelf + 0.05))
+    yield "breast", box((-half, 0, shelf), (half, depth, height))
 
 
 def door(dials: Dials) -> Parts:
@@ -203,17 +200,23 @@ def door(dials: Dials) -> Parts:
 
 
 def curtain(dials: Dials) -> Parts:
-    """A hanging curtain in folds, thin along Y, with its rod."""
-    width, height = dials.number("width", 1.4, 1.0, 1.8), dials.number("height", 2.0, 1.7, 2.3)
-    folds, swing = dials.count("folds", 12, 9, 16), dials.number("swing", 0.03, 0.02, 0.045)
-    x = np.linspace(-width / 2, width / 2, folds * 8 + 1)
-    y = swing * np.sin(2 * np.pi * folds * (x / width + 0.5))
-    rows = [np.stack([x, y, np.full_like(x, z)], axis=1) for z in (0.0, height / 2, height)]
-    yield "cloth", sheet(np.stack(rows), (0.0, 0.004, 0.0))
-    yield (
-        "rod",
-        cylinder(0.014, -width / 2 - 0.06, width / 2 + 0.06, sides=12).turned(90, about="y").moved(z=height + 0.014),
-    )
+    """Hanging curtains in folds on a rod, thin along Y: drawn, or tied back to both sides."""
+    width, height = dials.number("width", 2.0, 1.8, 2.5), dials.number("height", 2.0, 1.8, 2.2)
+    folds, swing = dials.count("folds", 8, 6, 9), dials.number("swing", 0.035, 0.025, 0.045)
+    tied = dials.choice("style", "drawn", "tied") == "tied"
+    half, levels = width / 2, np.linspace(0.0, 1.0, 13)
+    for sign in (-1.0, 1.0):
+        across = np.linspace(0.0, 1.0, folds * 6 + 1)
+        wave = swing * np.sin(2 * np.pi * folds * across)
+        rows = []
+        for level in levels:
+            # Tied a third of the way up, where the cloth keeps 35 % of its width.
+            share = 0.35 + 0.62 * min(abs(float(level) - 0.35) / 0.65, 1.0) ** 1.5 if tied else 0.98
+            x = sign * (half - across * half * share)
+            rows.append(np.stack([x, wave, np.full_like(x, level * height)], axis=1))
+        yield "cloth", sheet(np.stack(rows), (0.0, 0.004, 0.0))
+    rod = cylinder(0.014, -half - 0.06, half + 0.06, sides=12).turned(90, about="y")
+    yield "rod", rod.moved(z=height + 0.014)
 
 
 def stairs(dials: Dials) -> Parts:

@@ -137,28 +137,27 @@ def night_stand(dials: Dials) -> Parts:
 
 
 def wardrobe(dials: Dials) -> Parts:
-    """A tall cupboard with two doors, its front toward -X."""
-    length, depth = dials.number("length", 1.2, 1.0, 1.5), dials.number("depth", 0.6, 0.5, 0.66)
-    height = dials.number("height", 2.0, 1.85, 2.2)
-    half_x, half_y = depth / 2, length / 2
+    """A tall cupboard with doors, its front toward -Y."""
+    width, depth = dials.number("width", 1.7, 1.45, 2.0), dials.number("depth", 0.58, 0.5, 0.64)
+    height, doors = dials.number("height", 2.05, 1.95, 2.25), dials.count("doors", 4, 3, 4)
+    half_x, half_y = width / 2, depth / 2
     yield "body", box((-half_x, -half_y, 0.08), (half_x, half_y, height - 0.06))
-    yield "base", box((-half_x + 0.03, -half_y + 0.02, 0), (half_x, half_y - 0.02, 0.08))
+    yield "base", box((-half_x + 0.02, -half_y + 0.03, 0), (half_x - 0.02, half_y, 0.08))
     yield (
         "cornice",
         frustum(
-            (-half_x - 0.01, -half_y - 0.01, half_x, half_y + 0.01),
-            (-half_x - 0.04, -half_y - 0.04, half_x, half_y + 0.04),
+            (-half_x - 0.01, -half_y - 0.01, half_x + 0.01, half_y),
+            (-half_x - 0.04, -half_y - 0.04, half_x + 0.04, half_y),
             height - 0.06,
             height,
         ),
     )
-    doors = dials.count("doors", 2, 2, 3)
-    room = length / doors
+    room = width / doors
     for k in range(doors):
-        y0, y1 = -half_y + k * room + 0.008, -half_y + (k + 1) * room - 0.008
-        yield "door", box((-half_x - 0.02, y0, 0.1), (-half_x, y1, height - 0.08))
-        y = y1 - 0.05 if k % 2 == 0 else y0 + 0.05
-        yield "handle", box((-half_x - 0.05, y - 0.01, height * 0.45), (-half_x - 0.02, y + 0.01, height * 0.55))
+        x0, x1 = -half_x + k * room + 0.008, -half_x + (k + 1) * room - 0.008
+        yield "door", box((x0, -half_y - 0.02, 0.1), (x1, -half_y, height - 0.08))
+        x = x1 - 0.05 if k % 2 == 0 else x0 + 0.05
+        yield "handle", box((x - 0.01, -half_y - 0.05, height * 0.45), (x + 0.01, -half_y - 0.02, height * 0.55))
 
 
 def bookshelf(dials: Dials) -> Parts:

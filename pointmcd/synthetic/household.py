@@ -48,8 +48,8 @@ def _tumbler(low: Number, high: Number, height: Number, wall: Number) -> Solid:
 
 def cup(dials: Dials) -> Parts:
     """A paper cup, wider at its rim."""
-    low, high = dials.number("base radius", 0.03, 0.027, 0.033), dials.number("rim radius", 0.042, 0.039, 0.046)
-    height = dials.number("height", 0.105, 0.09, 0.125)
+    low, high = dials.number("base radius", 0.033, 0.03, 0.036), dials.number("rim radius", 0.042, 0.039, 0.045)
+    height = dials.number("height", 0.105, 0.09, 0.115)
     yield "body", _tumbler(low, high, height, dials.number("wall", 0.002, 0.0015, 0.003))
     yield "rim", lathe(arc((high, height), 0.0025, 0, 315, 8), sides=40)
 
@@ -65,9 +65,9 @@ def mug(dials: Dials) -> Parts:
 
 def wine_glass(dials: Dials) -> Parts:
     """A goblet on a stem."""
-    radius, height = dials.number("radius", 0.04, 0.036, 0.045), dials.number("height", 0.19, 0.17, 0.21)
-    stem, foot = dials.number("stem height", 0.085, 0.07, 0.1), dials.number("foot radius", 0.036, 0.032, 0.04)
-    fullness = (0.1, 0.45, 0.75, 0.93, 1.0, 0.97, 0.88)
+    radius, height = dials.number("radius", 0.046, 0.042, 0.05), dials.number("height", 0.125, 0.115, 0.135)
+    stem, foot = dials.number("stem height", 0.045, 0.038, 0.052), dials.number("foot radius", 0.036, 0.032, 0.04)
+    fullness = (0.12, 0.55, 0.78, 0.9, 0.97, 1.0, 1.0)
     levels = np.linspace(stem, height, len(fullness))
     outer = [(radius * f, float(z)) for f, z in zip(fullness, levels, strict=True)]
     inner = [(r - 0.0015, z) for r, z in outer[:0:-1]]
@@ -177,15 +177,17 @@ def plant(dials: Dials) -> Parts:
 
 
 def flower_pot(dials: Dials) -> Parts:
-    """A wide pot with a low bush of upright leaves."""
-    low, high = dials.number("base radius", 0.1, 0.08, 0.12), dials.number("rim radius", 0.15, 0.13, 0.17)
-    pot, leaves = dials.number("pot height", 0.26, 0.22, 0.3), dials.count("leaves", 18, 12, 24)
-    length, width = dials.number("leaf length", 0.22, 0.16, 0.28), dials.number("leaf width", 0.06, 0.05, 0.08)
-    rim = [(high + 0.012, pot - 0.05), (high + 0.012, pot), (high - 0.012, pot), (high - 0.02, pot - 0.04)]
-    yield "pot", lathe([(0, 0), (low, 0), (high - 0.01, pot - 0.05), *rim, (0, pot - 0.04)])
+    """A clay pot filled to its rim, with a bush of short leaves."""
+    low, high = dials.number("base radius", 0.1, 0.09, 0.115), dials.number("rim radius", 0.15, 0.135, 0.165)
+    pot, leaves = dials.number("pot height", 0.27, 0.23, 0.31), dials.count("leaves", 26, 20, 32)
+    length, width = dials.number("leaf length", 0.15, 0.12, 0.17), dials.number("leaf width", 0.06, 0.05, 0.07)
+    rim = [(high + 0.008, pot - 0.04), (high + 0.008, pot), (high - 0.01, pot), (high - 0.012, pot - 0.015)]
+    yield "pot", lathe([(0, 0), (low, 0), (high - 0.006, pot - 0.04), *rim, (0, pot - 0.015)])
     for k in range(leaves):
-        tilt = 35 + 40 * k / leaves
-        yield "leaf", _leaf(length, width, 0.3).turned(-tilt, about="y").turned(137.5 * k).moved(z=pot - 0.04)
+        # Sunflower pattern: evenly over the soil, the outer leaves leaning out.
+        out = float(np.sqrt((k + 0.5) / leaves))
+        leaf = _leaf(length, width, 0.35).turned(-85 + 50 * out, about="y").moved(x=high * 0.75 * out)
+        yield "leaf", leaf.turned(137.5 * k).moved(z=pot - 0.015)
 
 
 RECIPES = {
