@@ -12,7 +12,6 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -20,8 +19,6 @@ from jaxtyping import Float, Int, UInt8
 from pointmcd.reading import READERS
 from pointmcd.reading.wording import counted
 from pointmcd.types import PointCloud, Shape, ShapeError
-
-UpAxis = Literal["auto", "x", "y", "z"]
 
 EXTENSIONS = tuple(READERS)
 MAX_FILE_BYTES = 100 * 2**20
@@ -46,7 +43,7 @@ _log = logging.getLogger(__name__)
 def load_shape(
     path: str | os.PathLike[str],
     *,
-    up: UpAxis = "auto",
+    up: str = "auto",
     name: str | None = None,
     time_limit_s: float = TIME_LIMIT_S,
     memory_limit: int = MEMORY_LIMIT_BYTES,
@@ -57,7 +54,7 @@ def load_shape(
 
     Args:
         path: A file whose ending is in `EXTENSIONS` and that has at most `MAX_FILE_BYTES`.
-        up: The file's axis that points up. "auto": Y for .glb and .obj, Z for all others.
+        up: The file's axis that points up: "x", "y", "z", or "auto": Y for .glb and .obj, Z for all others.
         name: What to call the shape; the file's name by default.
         time_limit_s: Seconds after which the child process is stopped.
         memory_limit: Bytes of address space that the child process may use.
@@ -151,7 +148,7 @@ def _check_file(file: Path) -> None:
         raise ShapeError("the file is empty: export it again.")
     if size > MAX_FILE_BYTES:
         raise ShapeError(
-            f"the file has {size / 2**20:,.0f} MB, the limit is {MAX_FILE_BYTES / 2**20:,.0f} MB: save a smaller version."
+            f"it has {size / 2**20:,.0f} MB, the limit is {MAX_FILE_BYTES / 2**20:,.0f} MB: save a smaller version."
         )
 
 
@@ -204,12 +201,10 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
         return Shape("", vertices, array("faces"), array("colors"), tuple(report["notes"]))
 
 
-def _turned_upright(shape: Shape, up: UpAxis, extension: str) -> Shape:
+def _turned_upright(shape: Shape, up: str, extension: str) -> Shape:
     axis = up if up != "auto" else "y" if extension in _Y_UP else "z"
-    if up != "auto":
-        reason = "as asked"
-    else:
-        reason = _Y_UP.get(extension, f"{extension} files do not say which axis is up")
+    rule = _Y_UP.get(extension, f"{extension} files do not say which axis is up")
+    reason = rule if up == "auto" else "as asked"
     if axis == "z":
         return replace(shape, notes=(*shape.notes, f"Kept Z as the up axis ({reason})."))
     turned = shape.vertices @ _UPRIGHT[axis].T.astype(np.float64)

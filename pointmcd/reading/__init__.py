@@ -1,7 +1,7 @@
 """Which reader reads which file, and what is refused before any reader sees it?
 
-Everything here parses what strangers made, so it runs in a child process (`__main__`), needs numpy only, opens no second
-file, and checks every size that a header states against the size of the file before it allocates.
+Everything here parses what strangers made, so it runs in a child process (`__main__`), needs numpy only, opens no
+second file, and checks every size that a header states against the size of the file before it allocates.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ READERS: dict[str, Callable[[bytes], Shape]] = {
     ".glb": read_glb,
 }
 
-# First bytes of what is never a shape, and what to call it.
-_FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", "an archive (gzip): unpack it and choose the shape inside"),
-    (b"BZh", "an archive (bzip2): unpack it and choose the shape inside"),
-    (b"\xfd7zXZ\0", "an archive (xz): unpack it and choose the shape inside"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive (7z): unpack it and choose the shape inside"),
-    (b"Rar!", "an archive (rar): unpack it and choose the shape inside"),
-    (b"\x28\xb5\x2f\xfd", "an archive (zstd): unpack it and choose the shape inside"),
-    (b"\x80\x02", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
-    (b"\x80\x03", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
-    (b"\x80\x04", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
-    (b"\x80\x05", "a Python pickle, which may run code and is never opened: save the points with numpy.save"),
-    (b"\x89PNG", "a PNG image: choose a file that holds points or a mesh"),
-    (b"\xff\xd8\xff", "a JPEG image: choose a file that holds points or a mesh"),
-    (b"GIF8", "a GIF image: choose a file that holds points or a mesh"),
-    (b"%PDF", "a PDF document: choose a file that holds points or a mesh"),
-    (b"\x7fELF", "a program: choose a file that holds points or a mesh"),
-    (b"\x89HDF", "an HDF5 file: save one shape of it with numpy.save"),
-    (b"LASF", "a LAS file: save it as .ply or .xyz"),
-)
+# First bytes of what is never a shape.
+_ARCHIVES = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_STRANGERS = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"\x7fELF": "a program",
+    b"\x89HDF": "an HDF5 file",
+    b"LASF": "a LAS file",
+}
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_TAR_MARK = (257, b"ustar")
 
 # What the first bytes say a file is, for files whose name says something else.
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
@@ -86,15 +86,20 @@ def read_bytes(data: bytes, extension: str) -> Shape:
 
 
 def _refuse_foreign_content(data: bytes, extension: str) -> None:
-    for start, what in _FOREIGN:
-        if data.startswith(start):
-            raise ShapeError(f"this is {what}.")
-    if data[257:262] == b"ustar":
-        raise ShapeError("this is an archive (tar): unpack it and choose the shape inside.")
+    archive = next((kind for start, kind in _ARCHIVES.items() if data.startswith(start)), None)
+    if data.startswith(_TAR_MARK[1], _TAR_MARK[0]):
+        archive = "tar"
     for pattern, actual in _SIGNATURES:
-        if actual != extension and pattern.match(data):
-            if actual == ".npz":
-                raise ShapeError("this is an archive (zip): unpack it and choose the shape inside.")
-            if extension == ".stl" and actual == ".off":  # 80 free bytes open a binary STL
-                continue
+        if actual == extension or not pattern.match(data):
+            continue
+        if actual == ".npz":
+            archive = "zip"
+        elif extension != ".stl":  # a binary STL opens with 80 free bytes
             raise ShapeError(f"the name ends in {extension}, the content is a {actual} file: rename it to {actual}.")
+    if archive:
+        raise ShapeError(f"this is an archive ({archive}): unpack it and choose the shape inside.")
+    stranger = next((what for start, what in _STRANGERS.items() if data.startswith(start)), None)
+    if stranger:
+        raise ShapeError(f"this is {stranger}: choose a file that holds points or a mesh.")
+    if _PICKLE.match(data):
+        raise ShapeError("this is a Python pickle, which may run code and is never opened: save with numpy.save.")

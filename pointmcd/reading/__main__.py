@@ -32,7 +32,7 @@ def main() -> None:
         _report(folder, error=f"reading it needs more than {megabytes:,} MB of memory: save a smaller version.")
     except OSError as error:
         _report(folder, error=f"it cannot be opened ({error.strerror}).")
-    except Exception:  # whatever a hostile file makes a reader trip over is one sentence; the log gets the rest
+    except Exception:  # noqa: BLE001  whatever a hostile file makes a reader trip over is one sentence, and a log entry
         traceback.print_exc()
         _report(folder, error=f"it is damaged, or not really a {file.suffix.lower()} file: export it again.")
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def read_npz(data: bytes) -> Shape:
             "this is an archive (zip) of other files, not of arrays: unpack it and choose the shape inside."
         )
 
-    def array(key: str) -> np.ndarray[Any, Any]:
+    def array(key: str) -> np.ndarray:
         try:
             return _parse_npy(archive.read(members[key]))
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
@@ -90,20 +90,20 @@ def read_npz(data: bytes) -> Shape:
     return Shape("", shape.vertices, faces=triangles, colors=rgb, notes=tuple(notes))
 
 
-def _triangles(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _triangles(array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu":
         raise ShapeError("the array of faces must be (F, 3) integers: save triangles as vertex indices.")
     return array.astype(np.int64)
 
 
-def _parse_npy(data: bytes) -> np.ndarray[Any, Any]:
+def _parse_npy(data: bytes) -> np.ndarray:
     """Read an array from bytes without ever unpickling, and without allocating more than the bytes hold."""
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read_header(stream)
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, tokenize.TokenError):
         raise ShapeError("the numpy header cannot be read: save the array again with numpy.save.") from None
     if dtype.hasobject:
         raise ShapeError(
@@ -113,8 +113,8 @@ def _parse_npy(data: bytes) -> np.ndarray[Any, Any]:
     room = len(data) - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > room:
         raise ShapeError(
-            f"the header promises an array of {' x '.join(f'{length:,}' for length in shape)} {dtype}, the file ends before: "
-            "it is cut off or damaged, save it again."
+            f"the header promises {' x '.join(f'{length:,}' for length in shape)} numbers, the file has room for "
+            f"{room // max(dtype.itemsize, 1):,}: it is cut off or damaged, save it again."
         )
     values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell()) if count else np.empty(0, dtype)
     return values.reshape(shape, order="F" if fortran else "C")

@@ -24,10 +24,7 @@ def clean(shape: Shape) -> Shape:
     Raises:
         ShapeError: Too large, indices out of range, fewer than three distinct points, or all on one line.
     """
-    if shape.faces is not None:
-        shape = _clean_mesh(shape)
-    else:
-        shape = _clean_points(shape)
+    shape = _clean_points(shape) if shape.faces is None else _clean_mesh(shape, shape.faces)
     spread = shape.vertices - shape.vertices.mean(axis=0)
     spread /= np.abs(spread).max()
     variances = np.linalg.eigvalsh(spread.T @ spread)
@@ -49,13 +46,12 @@ def _clean_points(shape: Shape) -> Shape:
         notes.append(f"Merged {counted(len(points) - len(first), 'duplicate point')}.")
         points, colors = points[first], None if colors is None else colors[first]
     if len(points) < 3:
-        raise ShapeError(f"a shape needs at least 3 distinct points, this file has {len(points)}.")
+        raise ShapeError(f"a shape needs at least 3 distinct points, this file has {len(points)}: choose another.")
     return Shape(shape.name, points, None, colors, tuple(notes))
 
 
-def _clean_mesh(shape: Shape) -> Shape:
-    vertices, faces, colors, notes = shape.vertices, shape.faces, shape.colors, list(shape.notes)
-    assert faces is not None
+def _clean_mesh(shape: Shape, faces: Int[np.ndarray, "F 3"]) -> Shape:
+    vertices, colors, notes = shape.vertices, shape.colors, list(shape.notes)
     if len(faces) > MAX_FACES:
         raise ShapeError(f"the mesh has {len(faces):,} triangles, the limit is {MAX_FACES:,}: simplify it first.")
     outside = (faces < 0) | (faces >= len(vertices))
@@ -63,8 +59,8 @@ def _clean_mesh(shape: Shape) -> Shape:
         row = int(outside.any(axis=1).argmax())
         wrong = int(faces[row][outside[row]][0])
         raise ShapeError(
-            f"triangle {row + 1:,} uses vertex {wrong:,} (counted from 0), the file has {counted(len(vertices), 'vertex', 'vertices')}: "
-            "the file is damaged, export it again."
+            f"triangle {row + 1:,} uses vertex {wrong:,} (counted from 0), "
+            f"the file has {counted(len(vertices), 'vertex', 'vertices')}: it is damaged, export it again."
         )
     usable = _usable(vertices)
     if not usable.all():

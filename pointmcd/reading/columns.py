@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -16,8 +15,10 @@ _COLOR_NAMES = (
     ("r", "g", "b"),
     ("diffuse_red", "diffuse_green", "diffuse_blue"),
 )
-# Share of rows that must have length 1 (within 2 %, as texts round) for three columns to be normals; a few may be (0, 0, 0).
+# Share of rows that must have length 1 for three columns to be normals: a few may be (0, 0, 0).
 _UNIT_ROWS = 0.95
+_ROUNDING = 0.02  # normals written with two decimals
+_MOST_COLUMNS = 16  # more columns than any point format has: such an array holds features, not points
 
 
 def shape_from_named_columns(columns: Mapping[str, Shaped[np.ndarray, " N"]]) -> Shape:
@@ -96,7 +97,7 @@ def colors_from_values(values: Shaped[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "
     return np.asarray(np.round(numbers * 255), dtype=np.uint8) if high > 0 else None
 
 
-def columns_of_array(array: np.ndarray[Any, Any]) -> Shape:
+def columns_of_array(array: np.ndarray) -> Shape:
     """Make a point set of a numeric array of shape (N, 3 or more) or (3 or more, N).
 
     Raises:
@@ -121,11 +122,8 @@ def columns_of_array(array: np.ndarray[Any, Any]) -> Shape:
     return Shape("", shape.vertices, colors=shape.colors, notes=notes + shape.notes)
 
 
-_MOST_COLUMNS = 16  # more columns than any point format has: such an array holds features, not points
-
-
 def _are_unit_rows(values: Float[np.ndarray, "N 3"]) -> bool:
     if not len(values):
         return False
     lengths = np.sqrt(np.einsum("nc,nc->n", values, values))
-    return bool((np.abs(lengths - 1) < 0.02).mean() >= _UNIT_ROWS)
+    return bool((np.abs(lengths - 1) < _ROUNDING).mean() >= _UNIT_ROWS)

@@ -88,7 +88,7 @@ class _Scene:
         starts = np.cumsum([0, *(len(part[0]) for part in parts[:-1])])
         faces = None
         if meshes:
-            faces = np.concatenate([part[1] + start for part, start in zip(parts, starts, strict=True)])  # type: ignore[operator]
+            faces = np.concatenate([part[1] + start for part, start in zip(parts, starts, strict=True)])
         colors = None
         if any(part[2] is not None for part in parts):
             grey = np.uint8(200)  # parts without a colour among coloured ones
@@ -161,7 +161,7 @@ class _Scene:
                 return np.tile(np.round(rgb * 255).astype(np.uint8), (count, 1))
         return None
 
-    def _accessor(self, index: int) -> np.ndarray[Any, Any]:
+    def _accessor(self, index: int) -> np.ndarray:
         """Read a table of numbers as (count, width)."""
         accessor = self.document["accessors"][index]
         kind, width, count = _COMPONENTS[accessor["componentType"]], _WIDTHS[accessor["type"]], accessor["count"]
@@ -185,7 +185,7 @@ class _Scene:
             return np.maximum(values.astype(np.float64) / np.iinfo(kind).max, -1.0)
         return values
 
-    def _view(self, index: int, offset: int, kind: str, width: int, count: int) -> np.ndarray[Any, Any]:
+    def _view(self, index: int, offset: int, kind: str, width: int, count: int) -> np.ndarray:
         view = self.document["bufferViews"][index]
         content = self._buffer(view["buffer"])
         begin, length = view.get("byteOffset", 0), view["byteLength"]

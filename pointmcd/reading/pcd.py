@@ -83,12 +83,12 @@ def _integers(header: dict[str, list[str]], key: str) -> list[int]:
 
 def _read_ascii(
     body: bytes, names: list[str], counts: list[int], kinds: list[str], points: int, first_line: int
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> dict[str, np.ndarray]:
     check_promise(points, (len(body) + 1) // 2, "point")
     rows = parse_rows(plain_text(body), first_line=first_line, columns=sum(counts))
     check_promise(points, len(rows), "point")
     starts = np.cumsum(counts) - counts
-    columns: dict[str, np.ndarray[Any, Any]] = {}
+    columns: dict[str, np.ndarray] = {}
     for i, name in enumerate(names):
         if counts[i] == 1:
             values = rows[:points, starts[i]]
@@ -100,7 +100,7 @@ def _read_ascii(
 
 def _read_compressed(
     body: bytes, names: list[str], counts: list[int], dtype: np.dtype[Any], points: int
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> dict[str, np.ndarray]:
     if len(body) < 8:
         raise ShapeError("the file ends before its points: it is cut off, export it again.")
     packed, unpacked = struct.unpack_from("<II", body)
@@ -152,7 +152,7 @@ def _unpack_lzf(packed: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _unpack_colors(columns: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def _unpack_colors(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in ("rgb", "rgba"):
         if name in columns and columns[name].dtype.itemsize == 4:
             bits = np.ascontiguousarray(columns.pop(name)).view("<u4")

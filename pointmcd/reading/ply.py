@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -16,9 +17,10 @@ from pointmcd.types import Shape, ShapeError
 
 _MOST_HEADER_BYTES = 64 * 1024
 _TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
-    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
-}  # fmt: skip
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
+    **{"double": "f8", "float64": "f8"},
+}
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 
 
@@ -53,7 +55,7 @@ def read_ply(data: bytes) -> Shape:
         ShapeError: A damaged header, promises the file cannot hold, lines that are no points.
     """
     form, elements, body = _read_header(data)
-    room = len(data) - body
+    room = len(data) - body + (not form)  # a text need not end its last line
     for element in elements:
         check_promise(
             element.count,
@@ -145,7 +147,7 @@ def _walk_ragged_lists(
     data: bytes, offset: int, element: _Element, order: str, wanted: int | None
 ) -> tuple[int, Int[np.ndarray, "F 3"] | None]:
     """Step through rows of different lengths one by one."""
-    endian = "little" if order == "<" else "big"
+    endian: Literal["little", "big"] = "little" if order == "<" else "big"
     steps = [
         (i == wanted, np.dtype(item.kind).itemsize, np.dtype(item.count_kind).itemsize if item.count_kind else 0)
         for i, item in enumerate(element.properties)

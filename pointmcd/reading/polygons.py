@@ -41,16 +41,18 @@ def polygons_from_lines(text: bytes, *, first_line: int, counted_lines: bool) ->
     try:
         rows = parse_rows(text, first_line=first_line)
     except ShapeError:  # lines of different lengths, which is fine for polygons
-        return _ragged(text, first_line=first_line, counted_lines=counted_lines)
-    if not counted_lines:
-        return fan(np.full(len(rows), rows.shape[1]), _whole(rows).reshape(-1))
-    sizes = _whole(rows[:, 0])
-    if (sizes != sizes[0]).any() or not 0 <= sizes[0] < rows.shape[1]:
-        return _ragged(text, first_line=first_line, counted_lines=counted_lines)
-    return fan(sizes, _whole(rows[:, 1 : 1 + sizes[0]]).reshape(-1))
+        rows = np.empty((0, 0))
+    whole = np.asarray(np.clip(np.nan_to_num(rows, nan=0.5), -(2**53), 2**53), dtype=np.int64)
+    if not counted_lines and rows.size and np.array_equal(whole, rows):
+        return fan(np.full(len(whole), whole.shape[1]), whole.reshape(-1))
+    if counted_lines and rows.size and (size := whole[0, 0]) < whole.shape[1] and size >= 0:
+        corners = whole[:, : 1 + size]
+        if np.array_equal(corners, rows[:, : 1 + size]) and (corners[:, 0] == size).all():
+            return fan(corners[:, 0], corners[:, 1:].reshape(-1))
+    return _line_by_line(text, first_line=first_line, counted_lines=counted_lines)
 
 
-def _ragged(text: bytes, *, first_line: int, counted_lines: bool) -> Int[np.ndarray, "F 3"]:
+def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> Int[np.ndarray, "F 3"]:
     counts: list[int] = []
     corners: list[int] = []
     for number, line in enumerate(text.split(b"\n"), start=first_line):
@@ -59,20 +61,14 @@ def _ragged(text: bytes, *, first_line: int, counted_lines: bool) -> Int[np.ndar
             continue
         try:
             size = int(words.pop(0)) if counted_lines else len(words)
-            if not 0 <= size <= len(words):
-                raise ShapeError(
-                    f"line {number}: a polygon of {counted(size, 'corner')} with {len(words):,} numbers after its count: "
-                    "the file is damaged, export it again."
-                )
-            corners.extend(map(int, words[:size]))
+            numbers = [int(word) for word in words[:size]]
         except ValueError:
             raise ShapeError(f"line {number}: {quoted(line)} is no polygon: export the file again.") from None
+        if size < 0 or len(numbers) < size:
+            raise ShapeError(
+                f"line {number}: a polygon of {counted(size, 'corner')} that names {len(numbers):,}: "
+                "the file is damaged, export it again."
+            )
+        corners.extend(numbers)
         counts.append(size)
     return fan(np.asarray(counts, dtype=np.int64), np.asarray(corners, dtype=np.int64))
-
-
-def _whole(values: np.ndarray) -> np.ndarray:
-    whole = np.asarray(np.clip(np.nan_to_num(values, nan=-1.0), -(2**53), 2**53), dtype=np.int64)
-    if not np.array_equal(whole, values):
-        raise ShapeError("a vertex index is not a whole number: the file is damaged, export it again.")
-    return whole

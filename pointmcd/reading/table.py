@@ -100,6 +100,8 @@ def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
         if not words:
             continue
         for word in words:
+            if _DECIMAL_COMMA.fullmatch(word):
+                return _decimal_comma(number, word)
             if not _is_number(word):
                 return f"line {number}: {quoted(word)} is not a number: correct or remove that line."
         if columns is None:
@@ -113,8 +115,8 @@ def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None]:
     """Find the first line of numbers: its offset, its line number, the header above it, the count line's count."""
     start, names, promised, headers = 0, b"", None, 0
     for number, line in enumerate(io.BytesIO(text), start=1):
-        words = [word for word in re.split(rb'[\s,;"]+', line) if word]
-        if words and line.lstrip().startswith(_COMMENT):
+        words = [word for word in re.split(rb'[\s,;"]+', line.split(b"#")[0]) if word]
+        if line.lstrip().startswith(_COMMENT):
             names = line.lstrip(b" \t#/%!") or names
         elif words:
             numeric = [_is_number(word) for word in words]
@@ -135,11 +137,13 @@ def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None]:
 
 def _refuse_decimal_commas(first: bytes, delimiter: bytes, line_number: int) -> None:
     words = [word.strip() for word in (first.split(b";") if delimiter == b";" else first.split())]
-    if len(words) > 1 and words and any(_DECIMAL_COMMA.fullmatch(word) for word in words):
-        wrong = next(word for word in words if _DECIMAL_COMMA.fullmatch(word))
-        raise ShapeError(
-            f"line {line_number}: decimal comma in {quoted(wrong)}: save the numbers with decimal points (1.5, not 1,5)."
-        )
+    wrong = next((word for word in words if _DECIMAL_COMMA.fullmatch(word)), None)
+    if wrong is not None and len(words) > 1:
+        raise ShapeError(_decimal_comma(line_number, wrong))
+
+
+def _decimal_comma(line_number: int, word: bytes) -> str:
+    return f"line {line_number}: decimal comma in {quoted(word)}: save with decimal points (1.5, not 1,5)."
 
 
 def _without_comments(body: bytes, delimiter: bytes) -> bytes:
