@@ -14,7 +14,7 @@ import re
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from pointmcd.shapes import EXTENSIONS, UpAxis, load_shape
+from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle
-from viz.components import AnalysisViewer, viewer_css, viewer_head
+from viz.components import AnalysisViewer
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ VISIBILITIES = (
     ("Hidden point removal", "hpr"),
     ("Z-buffer", "zbuffer"),
 )
-UP_AXES: tuple[tuple[str, UpAxis], ...] = (("Automatic", "auto"), ("Z up", "z"), ("Y up", "y"), ("X up", "x"))
+UP_AXES = (("Automatic", "auto"), ("Z up", "z"), ("Y up", "y"), ("X up", "x"))
 VIEWS = (1, 24)
 POINTS = (256, 4096)
 ELEVATIONS = (-90, 90)
@@ -93,7 +93,7 @@ class Source:
 
     path: Path
     name: str
-    up: UpAxis = "auto"
+    up: str = "auto"
     example: str | None = None
 
 
@@ -153,7 +153,7 @@ def examples() -> dict[str, Path]:
     return {path.stem: path for path in sorted(EXAMPLE_FOLDER.iterdir()) if path.suffix in EXTENSIONS}
 
 
-def example_source(key: str, up: UpAxis) -> Source:
+def example_source(key: str, up: str) -> Source:
     path = examples()[key]
     return Source(path, path.name, up, key)
 
@@ -170,14 +170,14 @@ def open_source(source: Source) -> Opened:
     return Opened(source, read(source.path, source.up, source.name))
 
 
-def _read(path: Path, up: UpAxis, name: str) -> Shape:
+def _read(path: Path, up: str, name: str) -> Shape:
     return load_shape(path, up=up, name=name)
 
 
 _read_example = lru_cache(maxsize=128)(_read)
 
 
-def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -> tuple[str | None, UpAxis, Options]:
+def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -> tuple[str | None, str, Options]:
     """Read example, up axis and options from the address bar; whatever is not valid there is left at its default.
 
     Returns:
@@ -195,7 +195,7 @@ def options_from_query(query: Mapping[str, str], *, students: tuple[str, ...]) -
             number: dict[str, Any] = {key: int(text)}
             chosen = replace(chosen, **number)
     example = query.get("example")
-    up: UpAxis = next((axis for _, axis in UP_AXES if axis == query.get("up")), "auto")
+    up = next((axis for _, axis in UP_AXES if axis == query.get("up")), "auto")
     return example if example in examples() else None, up, chosen
 
 
@@ -233,10 +233,9 @@ def students_with_weights(get_models: Callable[[], Models]) -> tuple[str, ...]:
         return (Options.student,)
 
 
-def card_of(shown: Shown) -> dict[str, Any]:
+def card_of(shown: Shown, notes: Sequence[str]) -> dict[str, Any]:
     """What the file card says when all is well."""
-    analysis = shown.analysis
-    return {"name": analysis.name, "notes": list(analysis.notes), "query": query_from(shown)}
+    return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown)}
 
 
 def refusal(error: Exception) -> dict[str, Any]:
@@ -331,7 +330,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 shown = analyse(now.opened, options, get_models())
             except (ShapeError, CheckpointError) as error:
                 return Session(now.shown.opened if now.shown else None, now.shown), gr.skip(), refusal(error)
-            return Session(now.opened, shown), make_bundle(shown.analysis), card_of(shown)
+            bundle = make_bundle(shown.analysis)
+            return Session(now.opened, shown), bundle, card_of(shown, bundle["notes"])
 
         def analyze(
             file: Upload | None,
@@ -341,7 +341,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             points: float,
             seed: float,
             elevation_deg: float,
-            up: UpAxis,
+            up: str,
         ) -> dict[str, Any]:
             """Analyse one file; the answer is what `python -m pointmcd analyze FILE --json` prints."""
             if file is None:
@@ -362,12 +362,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         }  # fmt: skip
 
         page.load(restore, None, [session, card, up, gallery, *choices], **private).then(**then_show)
-        gallery.select(choose_example, [session, up], [session, card, upload], **reader_queue, **private).then(
-            **then_show
-        )
-        upload.upload(choose_upload, [session, up, upload], [session, card, gallery], **reader_queue, **private).then(
-            **then_show
-        )
+        gallery.select(choose_example, [session, up], [session, card], **reader_queue, **private).then(**then_show)
+        read = [session, card, gallery, upload]
+        upload.upload(choose_upload, [session, up, upload], read, **reader_queue, **private).then(**then_show)
         up.input(turn, [session, up], [session, card], **reader_queue, **private).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
         gr.on(touched, trigger_mode="always_last", **then_show)
@@ -400,23 +397,26 @@ def open_or_refuse(now: Session, source: Source) -> tuple[Session, Any]:
         return now, refusal(error)
 
 
-def choose_example(now: Session, up: UpAxis, event: gr.SelectData) -> tuple[Session, Any, None]:
-    """Open an example of the gallery and empty the file input."""
+def choose_example(now: Session, up: str, event: gr.SelectData) -> tuple[Session, Any]:
+    """Open an example of the gallery."""
     keys = list(examples())
     if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
-        return now, gr.skip(), None
-    return *open_or_refuse(now, example_source(keys[event.index], up)), None
+        return now, gr.skip()
+    return open_or_refuse(now, example_source(keys[event.index], up))
 
 
-def choose_upload(now: Session, up: UpAxis, file: Upload | None) -> tuple[Session, Any, Any]:
-    """Open a visitor's file and, where that succeeds, unmark the gallery's example."""
+def choose_upload(now: Session, up: str, file: Upload | None) -> tuple[Session, Any, Any, None]:
+    """Open a visitor's file and, where that succeeds, unmark the gallery's example.
+
+    The file input is emptied, so that it stays a place to drop the next file; the card names what was read.
+    """
     if file is None:
-        return now, gr.skip(), gr.skip()
+        return now, gr.skip(), gr.skip(), None
     session, message = open_or_refuse(now, Source(file.path, file.name, up))
-    return session, message, gr.skip() if session is now else gr.Gallery(selected_index=None)
+    return session, message, gr.skip() if session is now else gr.Gallery(selected_index=None), None
 
 
-def turn(now: Session, up: UpAxis) -> tuple[Session, Any]:
+def turn(now: Session, up: str) -> tuple[Session, Any]:
     """Read the same file again with another axis up."""
     if now.opened is None:
         return now, gr.skip()
@@ -472,7 +472,7 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
     page.launch(
         server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
-        theme=_theme(), css=CSS + viewer_css(), head=viewer_head(),
+        theme=_theme(), css=CSS,
     )  # fmt: skip
     return page
 
@@ -571,7 +571,8 @@ watch('value', show);
 show();
 """
 
-PNG_JS = "() => { window.dispatchEvent(new CustomEvent('pointmcd:png')); }"
+# The picture is the browser's: the viewer's own tool makes it.
+PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
 DOWNLOAD_JS = """
 (file) => {
   if (!file) return;
@@ -626,7 +627,7 @@ CSS = """
 .gradio-container > .main { padding: 12px !important; }
 #studio { display: grid; grid-template-columns: 300px minmax(0, 1fr); gap: 14px; height: calc(100dvh - 24px); }
 #side { height: 100%; min-width: 0 !important; overflow: hidden auto; gap: 6px; flex-wrap: nowrap; padding-right: 2px; }
-#main { height: 100%; min-width: 0 !important; }
+#main { --pmv-height: max(660px, calc(100dvh - 24px)); height: 100%; min-width: 0 !important; }
 
 #masthead header { display: grid; grid-template-columns: 1fr auto; align-items: center; }
 #masthead h1 { margin: 0; font-size: 19px; font-weight: 650; letter-spacing: -0.01em; }
@@ -694,7 +695,9 @@ CSS = """
 #options .head, #options .tab-like-container { display: contents; }
 #options .head label { order: 0; }
 #options .slider_input_container { order: 1; }
-#options .tab-like-container input { order: 2; width: 54px; border-radius: var(--radius-sm); }
+#options .tab-like-container input {
+  order: 2; width: 54px; box-sizing: border-box; border-radius: var(--radius-sm);
+}
 #options .reset-button, #options .min_value, #options .max_value { display: none; }
 #downloads { flex: none; gap: 6px; flex-wrap: nowrap; }
 
