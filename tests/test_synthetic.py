@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import open3d as o3d
 import pytest
 
 from examples.make_shapes import GALLERY, write_gallery
@@ -61,6 +62,26 @@ def bodies(made: SyntheticShape) -> list[np.ndarray]:
             return [np.flatnonzero(body_of_face == body) for body in np.unique(body_of_face)]
 
 
+def share_seen_from_behind(made: SyntheticShape, direction: np.ndarray) -> float:
+    """Share of parallel rays that first meet a face on its inner side: where a wall cuts through its own other side."""
+    vertices = made.shape.vertices - (made.shape.vertices.min(axis=0) + made.shape.vertices.max(axis=0)) / 2
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(vertices.astype(np.float32), made.shape.faces.astype(np.uint32))
+    forward = direction / np.linalg.norm(direction)
+    right = np.linalg.svd(forward[None])[2][1]
+    up = np.cross(forward, right)
+    # Odd margins and counts, so that no ray runs exactly along an edge.
+    across, along = (
+        np.linspace(0.013, 0.982, 61) * np.ptp(vertices @ axis) + (vertices @ axis).min() for axis in (right, up)
+    )
+    x, y = np.meshgrid(across, along)
+    starts = x[..., None] * right + y[..., None] * up - 2 * np.abs(vertices).max() * forward
+    rays = np.concatenate([starts, np.broadcast_to(forward, starts.shape)], axis=-1).astype(np.float32)
+    hits = scene.cast_rays(o3d.core.Tensor(rays))
+    seen = np.isfinite(hits["t_hit"].numpy())
+    return float((hits["primitive_normals"].numpy()[seen] @ forward > 1e-3).mean())
+
+
 def face_areas(made: SyntheticShape) -> np.ndarray:
     a, b, c = (made.shape.vertices[made.shape.faces[:, corner]] for corner in range(3))
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
@@ -74,6 +95,14 @@ def test_every_body_is_closed_wound_outwards_and_belongs_to_one_part(name: str, 
         assert is_closed(made.shape.faces[faces])
         assert signed_volume(made.shape.vertices, made.shape.faces[faces]) > 0
         assert len(set(made.part_of_face[faces])) == 1
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_nobody_outside_sees_the_inside_of_a_wall(name: str) -> None:
+    for variant in VARIANTS:
+        made = drawn(name, variant)
+        for direction in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1), (3, 4, -5), (-5, 3, -2)):
+            assert share_seen_from_behind(made, np.array(direction)) < 1e-3, (variant, direction)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

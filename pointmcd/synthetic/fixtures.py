@@ -37,7 +37,7 @@ def bathtub(dials: Dials) -> Parts:
                     (1.0, 1.0, height - 0.03),
                     (1.0, 1.0, height),
                     (0.86, 0.92, height),
-                    (0.82, 0.88, height * 0.6),
+                    (0.33 * taper + 0.48, 0.4 * taper + 0.51, height * 0.6),
                     (taper * 0.8, taper * 0.92, 0.13),
                     (taper * 0.5, taper * 0.7, 0.09),
                 )
