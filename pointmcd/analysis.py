@@ -127,7 +127,9 @@ def analyze(
         CheckpointError: That student has no weights.
     """
     if student not in models.students:
-        raise CheckpointError(f"There are no weights for {student!r}; there are some for: {', '.join(models.students)}.")
+        raise CheckpointError(
+            f"There are no weights for {student!r}; there are some for: {', '.join(models.students)}."
+        )
     clock = _Clock()
     try:
         with clock("sample"):
@@ -190,7 +192,8 @@ class _Clock:
 
 
 def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
-    assert output.view_features is not None and output.view_logits is not None
+    assert output.view_features is not None
+    assert output.view_logits is not None
     return Prediction(
         logits=_numpy(output.logits[0]),
         shape_feature=_numpy(output.shape_feature[0]),
@@ -200,7 +203,8 @@ def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
 
 
 def _student_view(student: Student, output: StudentOutput, taught: TeacherOutput, weights: str) -> StudentView:
-    assert output.view_features is not None and output.winners is not None
+    assert output.view_features is not None
+    assert output.winners is not None
     shares, bias = alignment_shares(student, output, taught.view_features)
     return StudentView(
         prediction=_prediction(output),
@@ -219,14 +223,15 @@ def alignment_shares(
 ) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
     """Split each cosine `cos(g_k, v_k)` over the points that made `g_k` (evaluation mode).
 
-    `g_k = relu(A p_k + b)` with the batch norm folded into A and b, and channel c of `p_k` comes from one winning point.
+    `g_k = relu(A p_k + b)` with the batch norm folded into A and b; channel c of `p_k` comes from one winning point.
     With the ReLU's gate known, the cosine is linear in `p_k`: each channel's term goes to its winner, and the rest is
     the bias's. Shares and bias of a view sum to its cosine exactly; a share is negative where the point pulls away.
 
     Returns:
         Share of each point in each view, and the bias's share.
     """
-    assert output.view_features is not None and output.winners is not None
+    assert output.view_features is not None
+    assert output.winners is not None
     weight, bias = folded(student.head.alignment)
     views = output.view_features
     lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
@@ -243,7 +248,7 @@ def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 6) -> Fl
 
     By subspace iteration from a fixed start, so that the same features always get the same colours.
     """
-    centred = values.float() - values.float().mean(dim=0)
+    centred: Tensor = values.float() - values.float().mean(dim=0)
     start = torch.randn(values.shape[1], 6, generator=torch.Generator().manual_seed(0)).to(centred)
     basis = start
     for _ in range(iterations):
@@ -253,10 +258,11 @@ def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 6) -> Fl
     # A component's sign is free: let its heavier tail be bright.
     components = components * torch.where((components**3).sum(dim=0) < 0, -1.0, 1.0)
     low, high = torch.quantile(components, torch.tensor([0.02, 0.98]).to(components), dim=0)
-    return ((components - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+    stretched: Tensor = (components - low) / (high - low).clamp(min=1e-9)
+    return stretched.clamp(0, 1)
 
 
-def _numpy(tensor: Tensor) -> Float32[np.ndarray, "..."]:
+def _numpy(tensor: Tensor) -> Float32[np.ndarray, ...]:
     return tensor.float().cpu().numpy()
 
 

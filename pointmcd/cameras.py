@@ -39,12 +39,12 @@ def ring(
         ValueError: A setting is out of its range.
     """
     azimuth = np.arange(views, dtype=np.float64) * (360.0 / max(views, 1))
-    return rig(
-        azimuth, np.full(views, elevation_deg), distance=distance, fov_deg=fov_deg, image_size=image_size
-    )
+    return rig(azimuth, np.full(views, elevation_deg), distance=distance, fov_deg=fov_deg, image_size=image_size)
 
 
-def two_rings(*, distance: float = DISTANCE, fov_deg: float = FIELD_OF_VIEW_DEG, image_size: int = IMAGE_SIZE) -> Cameras:
+def two_rings(
+    *, distance: float = DISTANCE, fov_deg: float = FIELD_OF_VIEW_DEG, image_size: int = IMAGE_SIZE
+) -> Cameras:
     """Place 16 cameras: 8 azimuths at +30, then 8 at -30 degrees (paper, part segmentation and unsupervised)."""
     azimuth = np.tile(np.arange(8) * 45.0, 2)
     elevation = np.repeat([30.0, -30.0], 8)
@@ -92,7 +92,9 @@ def _check_rig(views: int, steepest_deg: float, distance: float, fov_deg: float,
     if not steepest_deg <= 90:
         raise ValueError(f"An elevation lies between -90 and 90 degrees, not at {steepest_deg:g}.")
     if not (np.isfinite(distance) and distance > 1):
-        raise ValueError(f"The cameras must stand outside the shape: a distance of more than 1 radius, not {distance:g}.")
+        raise ValueError(
+            f"The cameras must stand outside the shape: a distance of more than 1 radius, not {distance:g}."
+        )
     if not 0 < fov_deg < 180:
         raise ValueError(f"A field of view lies between 0 and 180 degrees, not at {fov_deg:g}.")
     if not 8 <= image_size <= 4096:

@@ -60,14 +60,16 @@ def load_point_set(path: str | Path) -> PointSet:
     except (ValueError, KeyError, OSError) as error:
         raise ShapeError(f"{path}: not a data set: an .npz with points, labels and class_names is needed.") from error
     if points.ndim != 3 or points.shape[2] != 3 or len(points) != len(labels):
-        raise ShapeError(f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}.")
+        raise ShapeError(
+            f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}."
+        )
     return PointSet(points.astype(np.float32), labels.astype(np.int64), tuple(str(name) for name in names))
 
 
 def split_validation(
     labels: Int[np.ndarray, " S"], *, share: float, seed: int
 ) -> tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]:
-    """Split rows into train and validation, the same share of every class; for choosing anything without the test set."""
+    """Split rows into train and validation, the same share of every class."""
     generator = np.random.default_rng(seed)
     held_out = [
         generator.permutation(rows)[: round(share * len(rows))]
@@ -80,7 +82,7 @@ def split_validation(
 def scale_and_shift(
     points: Float[Tensor, "B N 3"], *, scale: tuple[float, float], shift: float, generator: torch.Generator
 ) -> Float[Tensor, "B N 3"]:
-    """Stretch each axis and move each cloud at random (paper: 2/3..3/2 and +-0.2); visibility stays the unaugmented cloud's."""
+    """Stretch each axis and move each cloud at random; visibility stays the unaugmented cloud's (docs/method.md)."""
     shape = (len(points), 1, 3)
     low, high = scale
     factors = torch.rand(shape, generator=generator) * (high - low) + low
@@ -134,7 +136,9 @@ def prepare_views(
         jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
         context = multiprocessing.get_context("spawn")
         with context.Pool(workers or os.cpu_count() or 1) as pool:
-            for finished in tqdm(pool.imap_unordered(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"):
+            for finished in tqdm(
+                pool.imap_unordered(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"
+            ):
                 done.add(finished)
                 if len(done) % 16 == 0:
                     done_file.write_text(json.dumps(sorted(done)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -50,7 +51,7 @@ class Student(nn.Module):
         super().__init__()
         self.encoder_name = encoder
         self.encoder = create_encoder(encoder)
-        self.head = ClassificationHead(int(self.encoder.feature_dim), classes=classes)
+        self.head = ClassificationHead(self.encoder.feature_dim, classes=classes)
         self.isolate_views = isolate_views
 
     def forward(self, points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None = None) -> StudentOutput:
@@ -74,15 +75,13 @@ class Student(nn.Module):
         view_features = view_logits = winners = None
         if visibility is not None:
             if self.isolate_views:
-                views = project(features._replace(values=features.values.detach()), visibility)
+                views = project(replace(features, values=features.values.detach()), visibility)
                 view_values, winners = views.features, views.winners
             else:
                 view_values, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
             view_features = self.head.alignment(view_values)
             view_logits = self.head.classifier(view_features)
-        return StudentOutput(
-            shape_feature, logits, view_features, view_logits, features, winners, pooled.winners[:, 0]
-        )
+        return StudentOutput(shape_feature, logits, view_features, view_logits, features, winners, pooled.winners[:, 0])
 
 
 def smoothed_cross_entropy(

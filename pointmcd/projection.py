@@ -7,6 +7,7 @@ features too, and only a view that sees nothing gives 0.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-class PointFeatures(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class PointFeatures:
     """What an encoder keeps: M of the N input points, with features.
 
     Attributes:
@@ -74,7 +76,7 @@ def project(features: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Proje
 def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     """Choose the back end by device and mode; every one returns (pooled, winning row or -1)."""
     if features.device.type == "cpu" and not torch.compiler.is_compiling():
-        pooled, winners = _GatherPool.apply(features, visibility)
+        pooled, winners = _GatherPool.apply(features, visibility)  # type: ignore[no-untyped-call]
         return pooled, winners
     return masked_pool(features, visibility)
 

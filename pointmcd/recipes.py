@@ -65,7 +65,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     ("teacher", "cpu"): Recipe(
         name="cpu", optimizer="adamw", learning_rate=3e-3, final_learning_rate=3e-6, warmup=0.2, weight_decay=0.05,
-        epochs=24, batch_size=32, smoothing=0.2, views_per_step=3, scale=(0.8, 1.25), shift=0.15,
+        epochs=20, batch_size=32, smoothing=0.2, views_per_step=3, scale=(0.8, 1.25), shift=0.15,
         backbone="slim_resnet18", input_size=96, source=_OURS,
     ),
     ("pointnet", "paper"): Recipe(

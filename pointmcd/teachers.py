@@ -39,7 +39,12 @@ class ClassificationTeacher(nn.Module):
     """
 
     def __init__(
-        self, *, backbone: str = "mobilenet_v2", input_size: int = 224, classes: int = 40, teacher_dim: int = TEACHER_DIM
+        self,
+        *,
+        backbone: str = "mobilenet_v2",
+        input_size: int = 224,
+        classes: int = 40,
+        teacher_dim: int = TEACHER_DIM,
     ) -> None:
         super().__init__()
         if backbone not in BACKBONES:
@@ -88,7 +93,8 @@ def to_input_size(images: Num[Tensor, "B C H W"], size: int) -> Num[Tensor, "B C
 def folded(layer: DenseNorm) -> tuple[Float[Tensor, "T D"], Float[Tensor, " T"]]:
     """Fold an evaluation-mode batch norm into its linear layer: `layer(x) = relu(weight @ x + bias)`."""
     norm = layer.norm
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weight = layer.linear.weight * scale[:, None]
     own = layer.linear.bias if layer.linear.bias is not None else 0.0
@@ -128,7 +134,15 @@ class _InvertedResidual(nn.Module):
 
 def _mobilenet_v2() -> tuple[nn.Module, int]:
     """MobileNetV2's features with torchvision's key names; 1,280 channels at a 32nd of the resolution."""
-    settings = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    settings = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     layers: list[nn.Module] = [_ConvNorm(3, 32, stride=2)]
     channels = 32
     for expansion, outputs, repeats, stride in settings:
@@ -169,8 +183,10 @@ class _FirstChannel(nn.Module):
 
 
 def _slim_resnet18() -> tuple[nn.Module, int]:
-    """ResNet-18 with a quarter of the channels, a 3 x 3 stem of stride 2 and no max pool: 128 channels at a 16th of the
-    resolution (SimpleView's kind of net; Goyal et al., ICML 2021)."""
+    """ResNet-18 with a quarter of the channels, a 3 x 3 stem of stride 2 and no max pool.
+
+    128 channels at a 16th of the resolution: SimpleView's kind of net (Goyal et al., ICML 2021).
+    """
     layers: list[nn.Module] = [
         _FirstChannel(),
         nn.Conv2d(1, 16, 3, 2, 1, bias=False),

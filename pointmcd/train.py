@@ -81,7 +81,12 @@ def fit(
         # Written whole, then renamed: a kill in between loses one epoch, never the run.
         partial = state_file.with_suffix(".partial")
         torch.save(
-            {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1, "recipe": repr(recipe)},
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "epoch": epoch + 1,
+                "recipe": repr(recipe),
+            },
             partial,
         )
         partial.replace(state_file)
@@ -97,11 +102,14 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    settings = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=0.9, **settings)
-    kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[recipe.optimizer](model.parameters(), **settings)  # type: ignore[call-arg]  # both take lr and weight_decay
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+    kinds: dict[str, type[torch.optim.Adam] | type[torch.optim.AdamW]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }
+    return kinds[recipe.optimizer](model.parameters(), lr=rate, weight_decay=decay)
 
 
 def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> int:
@@ -124,8 +132,8 @@ def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterat
 
 def _has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.backends.cpu.get_cpu_capability() in {"AVX512", "AMX"} and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _log(path: Path, row: dict[str, float]) -> None:
@@ -155,7 +163,8 @@ def train_teacher(
     torch.manual_seed(run.seed)
     model = ClassificationTeacher(
         backbone=recipe.backbone, input_size=recipe.input_size, classes=len(train.class_names)
-    ).to(run.device, memory_format=torch.channels_last)
+    ).to(run.device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a keyword that torch's stubs leave out
     images = torch.from_numpy(np.asarray(train_views.images)[rows]).to(run.device)
     labels = torch.from_numpy(train.labels).to(run.device)
 
@@ -250,7 +259,9 @@ def move_images(
 
 
 @torch.inference_mode()
-def teacher_features(teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]) -> Float[np.ndarray, "S V T"]:
+def teacher_features(
+    teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]
+) -> Float[np.ndarray, "S V T"]:
     """Compute every view descriptor `v_k` once, as float16, with a progress bar."""
     return _read_all(teacher, images, lambda output: output.view_features.half())
 

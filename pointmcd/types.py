@@ -113,7 +113,7 @@ class Visibility:
     Attributes:
         mask: True where view v sees point n.
         pixels: Image position (column, row) of each point in each view, in pixels.
-        margin: How far the point lies behind the nearest surface on its pixel, in normalised units; 0 if it is in front.
+        margin: How far the point lies behind the nearest surface on its pixel, normalised units; 0 in front.
         method: "raycast", "hpr" or "zbuffer".
     """
 
@@ -203,7 +203,7 @@ class Analysis:
         renders: Exactly the images that the teacher saw.
         visibility: What each camera sees.
         teacher: The image network's answer.
-        heat_maps: Teacher's class-activation map per view for its top class: contribution of each cell to that view's logit.
+        heat_maps: Teacher's class-activation map per view for its top class: each cell's part of that view's logit.
         student_name: "pointnet", "dgcnn", ...
         student: The distilled student.
         plain: The same student trained without distillation; None where there are no such weights.

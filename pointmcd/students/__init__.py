@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from torch import nn
+from typing import TypeAlias
 
 from pointmcd.students.dgcnn import DGCNN
 from pointmcd.students.pointnet import PointNet
 
-ENCODERS: dict[str, Callable[[], nn.Module]] = {"pointnet": PointNet, "dgcnn": DGCNN}
+Encoder: TypeAlias = PointNet | DGCNN
+
+ENCODERS: dict[str, Callable[[], Encoder]] = {"pointnet": PointNet, "dgcnn": DGCNN}
 
 
-def create_encoder(name: str) -> nn.Module:
+def create_encoder(name: str) -> Encoder:
     """Build an encoder with fresh weights: `module(points (B, N, 3)) -> PointFeatures`.
 
     Raises:

@@ -1,6 +1,8 @@
-"""How does DGCNN encode points? Wang et al., TOG 2019: edge convolutions on a graph rebuilt from each layer's features."""
+"""How does DGCNN encode points? Wang et al., TOG 2019: edge convolutions on a graph rebuilt for each layer."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -45,14 +47,17 @@ class EdgeConv(nn.Module):
             variance, mean = torch.var_mean(edges, dim=(0, 1, 2), correction=0)
             self._update_statistics(mean.detach(), variance.detach(), edges.numel() // edges.shape[-1])
         else:
-            assert norm.running_mean is not None and norm.running_var is not None
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return extreme * scale + (norm.bias - mean * scale)
 
     def _update_statistics(self, mean: Tensor, variance: Tensor, edges: int) -> None:
         norm = self.norm
-        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.momentum is not None
         assert norm.num_batches_tracked is not None
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * edges / max(edges - 1, 1), norm.momentum)  # unbiased, as in torch
@@ -67,7 +72,7 @@ class DGCNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, 64, 64, 128, 256)
-        self.edges = nn.ModuleList(EdgeConv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.edges = nn.ModuleList(EdgeConv(a, b) for a, b in pairwise(widths))
         self.fusion = DenseNorm(sum(widths[1:]), self.feature_dim)
 
     def forward(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:

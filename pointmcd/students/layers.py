@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 
 class DenseNorm(nn.Module):
-    """Linear, batch norm over all rows, leaky ReLU (slope 0 is ReLU). Works on (..., C): rows stay contiguous, so that
-    VAFP can gather them."""
+    """Linear, batch norm over all rows, leaky ReLU (slope 0 is ReLU).
+
+    Works on (..., C): rows stay contiguous, so that VAFP can gather them.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False, slope: float = 0.0) -> None:
         super().__init__()
@@ -19,5 +21,5 @@ class DenseNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows D"]:
         rows = self.norm(self.linear(x).flatten(0, -2))
-        activated: Tensor = F.leaky_relu(rows, self.slope) if self.slope else F.relu(rows)
-        return activated.unflatten(0, x.shape[:-1])
+        activated = F.leaky_relu(rows, self.slope) if self.slope else F.relu(rows)
+        return activated.view(*x.shape[:-1], -1)

@@ -23,7 +23,7 @@ class TransformNet(nn.Module):
         self.transform = nn.Linear(64, channels * channels)
 
     def forward(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B C C"]:
-        offset = self.transform(self.shape(self.points(x).amax(dim=1)))
+        offset: Tensor = self.transform(self.shape(self.points(x).amax(dim=1)))
         identity = torch.eye(self.channels, dtype=offset.dtype, device=offset.device)
         return offset.view(-1, self.channels, self.channels) + identity
 
@@ -52,4 +52,5 @@ def _distance_from_rotation(transform: Float[Tensor, "B C C"]) -> Float[Tensor, 
     """Mean Frobenius norm of `A A^T - I`: the T-Net regulariser of PointNet, in float32."""
     square = transform.float()
     identity = torch.eye(square.shape[1], device=square.device)
-    return torch.linalg.matrix_norm(square @ square.transpose(1, 2) - identity).mean()
+    distance: Tensor = torch.linalg.matrix_norm(square @ square.transpose(1, 2) - identity)
+    return distance.mean()

@@ -1,0 +1,223 @@
+"""What can be done from the command line? Analyse shapes, train, evaluate, list weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pointmcd.types import CheckpointError, ShapeError
+
+STUDENTS = ("pointnet", "dgcnn")
+FOLDER_OF_NEW_WEIGHTS = "runs/weights"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 2 with one sentence on stderr where the input cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ShapeError, CheckpointError, ValueError, OSError) as error:
+        # Every error of ours is a sentence; an OSError names its file.
+        print(f"pointmcd: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _analyze(options: argparse.Namespace) -> None:
+    # torch loads in seconds: only the commands that compute import it, so that --help answers at once.
+    from pointmcd.analysis import analyze, load_models, save_arrays, summary
+    from pointmcd.shapes import load_shape
+
+    if options.out and not Path(options.out).parent.is_dir():
+        raise ShapeError(f"{options.out}: its folder does not exist; make it, or choose another --out.")
+    shape = load_shape(options.file, up=options.up)
+    models = (
+        load_models(folder=options.weights, device=options.device)
+        if options.weights
+        else load_models(device=options.device)
+    )
+    analysis = analyze(
+        shape, models, student=options.student, visibility=options.visibility, views=options.views,
+        points=options.points, seed=options.seed, elevation_deg=options.elevation, distance=options.distance,
+        fov_deg=options.fov,
+    )  # fmt: skip
+    if options.out:
+        save_arrays(analysis, options.out)
+    result = summary(analysis)
+    print(json.dumps(result) if options.json else _as_text(result))
+
+
+def _as_text(result: dict[str, Any]) -> str:
+    lines = [result["name"], *(f"  {note}" for note in result["notes"])]
+    seen = result["visibility"]
+    share = sum(seen["seen_fraction"]) / len(seen["seen_fraction"])
+    lines.append(
+        f"{result['points']:,} points, {result['views']} views ({seen['method']}): a view sees {share:.0%} of the "
+        f"points on average, {seen['unseen_points']} points are seen by none."
+    )
+    for title, key in (("Teacher", "teacher"), ("Distilled student", "student"), ("Plain student", "plain")):
+        if result[key] is not None:
+            answers = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in result[key]["top5"])
+            lines.append(f"{title}: {answers}")
+    alignment = result["alignment"]
+    lines.append(
+        f"Alignment: mean cosine {sum(alignment['cosine']) / len(alignment['cosine']):.3f}, diagonal dominance "
+        f"{alignment['diagonal_dominance']:.3f}, retrieval@1 {alignment['retrieval_at_1']:.0%}"
+    )
+    return "\n".join(lines)
+
+
+def _train_teacher(options: argparse.Namespace) -> None:
+    from pointmcd.experiment import choose_recipe, run_teacher
+
+    recipe = choose_recipe("teacher", options.recipe, epochs=options.epochs, backbone=options.backbone)
+    _set_threads(options.threads)
+    entry = run_teacher(
+        data=options.data, test=options.test, recipe=recipe, seed=options.seed, out=options.out or "runs/teacher",
+        weights=options.weights, cache=options.cache, device=options.device,
+    )  # fmt: skip
+    print(json.dumps(entry.metrics, indent=2))
+
+
+def _distill(options: argparse.Namespace) -> None:
+    from pointmcd.experiment import choose_recipe, run_student
+
+    recipe = choose_recipe(options.student, options.recipe, epochs=options.epochs)
+    _set_threads(options.threads)
+    kind = "plain" if options.plain else "distilled"
+    entry = run_student(
+        encoder=options.student, plain=options.plain, data=options.data, test=options.test, recipe=recipe,
+        seed=options.seed, out=options.out or f"runs/{options.student}_{kind}", weights=options.weights,
+        cache=options.cache, device=options.device,
+    )  # fmt: skip
+    print(json.dumps(entry.metrics, indent=2))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from pointmcd.analysis import load_models
+    from pointmcd.data import load_point_set
+    from pointmcd.experiment import judge_alignment, judge_student, judge_teacher
+
+    models = (
+        load_models(folder=options.weights, device=options.device)
+        if options.weights
+        else load_models(device=options.device)
+    )
+    data = load_point_set(options.data)
+    if options.student == "teacher":
+        if options.plain or options.alignment:
+            raise ValueError("--plain and --alignment are for students; leave them away for the teacher.")
+        result, weights = judge_teacher(models.teacher, data, options.cache), models.weights["teacher"]
+    else:
+        table = models.plains if options.plain else models.students
+        if options.student not in table:
+            raise CheckpointError(f"There are no such weights for {options.student!r}; there are: {', '.join(table)}.")
+        student = table[options.student]
+        result = judge_student(student, data)
+        weights = models.weights[options.student + ("_plain" if options.plain else "")]
+    answer: dict[str, Any] = {
+        "overall_accuracy": round(result.overall, 6),
+        "mean_class_accuracy": round(result.mean_class, 6),
+        "shapes": result.shapes,
+        "weights": weights,
+    }
+    if options.alignment:
+        alignment = judge_alignment(student, models.teacher, models.weights["teacher"], data, options.cache)
+        answer |= {key: round(value, 6) for key, value in asdict(alignment).items()}
+    if options.json:
+        print(json.dumps(answer))
+    else:
+        print("\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in answer.items()))
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from pointmcd.checkpoints import WEIGHTS, read_manifest
+
+    for name, entry in read_manifest(options.weights or WEIGHTS).items():
+        metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
+        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
+
+
+def _set_threads(count: int | None) -> None:
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pointmcd", description="Multi-view cross-modal distillation, analysed.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    analyze = commands.add_parser("analyze", help="analyse one shape file")
+    analyze.set_defaults(run=_analyze)
+    analyze.add_argument("file", metavar="FILE", help="a point cloud or mesh")
+    analyze.add_argument("--student", choices=STUDENTS, default="pointnet")
+    analyze.add_argument("--visibility", choices=("auto", "raycast", "hpr", "zbuffer"), default="auto")
+    analyze.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    analyze.add_argument("--points", type=int, default=1024, help="points to sample (default 1024)")
+    analyze.add_argument("--elevation", type=float, default=30.0, help="of the ring, in degrees (default 30)")
+    analyze.add_argument("--distance", type=float, default=2.0, help="of the cameras, in radii (default 2)")
+    analyze.add_argument("--fov", type=float, default=60.0, help="field of view, in degrees (default 60)")
+    analyze.add_argument("--up", choices=("auto", "x", "y", "z"), default="auto", help="the file's axis that points up")
+    analyze.add_argument("--seed", type=int, default=0, help="of the sampling")
+    analyze.add_argument("--json", action="store_true", help="print one JSON object")
+    analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
+    _add_weights(analyze, default=None)
+
+    teacher = commands.add_parser("train-teacher", help="train the image network on point renders")
+    teacher.set_defaults(run=_train_teacher)
+    teacher.add_argument("--backbone", choices=("mobilenet_v2", "slim_resnet18"), help="instead of the recipe's")
+    _add_training(teacher)
+
+    distill = commands.add_parser("distill", help="train a student, distilled or plain")
+    distill.set_defaults(run=_distill)
+    distill.add_argument("--student", choices=STUDENTS, required=True)
+    distill.add_argument(
+        "--plain", action="store_true", help="the matched baseline: the teacher never reaches the encoder"
+    )
+    _add_training(distill)
+
+    evaluate = commands.add_parser("evaluate", help="judge shipped or new weights on a data set")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
+    evaluate.add_argument("--student", choices=(*STUDENTS, "teacher"), default="pointnet")
+    evaluate.add_argument("--plain", action="store_true")
+    evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    evaluate.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
+    _add_weights(evaluate, default=None)
+
+    weights = commands.add_parser("weights", help="list weights and what was measured with them")
+    weights.set_defaults(run=_weights)
+    weights.add_argument("--weights", metavar="FOLDER", help="default: the shipped ones")
+    return parser
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", required=True, metavar="TRAIN.npz", help="points, labels, class_names")
+    command.add_argument("--test", required=True, metavar="TEST.npz", help="read once, at the end")
+    command.add_argument("--recipe", choices=("paper", "cpu"), default="cpu")
+    command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--out", metavar="FOLDER", help="resumable state and log (default runs/NAME)")
+    command.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders, visibility, teacher features")
+    command.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    _add_weights(command, default=FOLDER_OF_NEW_WEIGHTS)
+
+
+def _add_weights(command: argparse.ArgumentParser, *, default: str | None) -> None:
+    shown = default or "the shipped ones"
+    command.add_argument(
+        "--weights", default=default, metavar="FOLDER", help=f"weights and manifest (default: {shown})"
+    )
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
