@@ -80,8 +80,9 @@ def off(made: SyntheticShape) -> bytes:
 
 
 def obj(made: SyntheticShape) -> bytes:
-    """A Wavefront file with one group per part."""
-    lines = ["# made by examples/make_shapes.py", *("v " + row for row in _rows(made.shape.vertices).splitlines())]
+    """A Wavefront file with one group per part, Y up as most programs write it."""
+    turned = made.shape.vertices[:, [0, 2, 1]] * (1, 1, -1)
+    lines = ["# made by examples/make_shapes.py", *("v " + row for row in _rows(turned).splitlines())]
     for part, name in enumerate(made.part_names):
         lines.append(f"g {name.replace(' ', '_')}")
         lines += ["f " + row for row in _rows(made.shape.faces[made.part_of_face == part] + 1).splitlines()]
