@@ -23,3 +23,12 @@ for file in "$@"; do
         echo "$wanted" >"$stamp"
     fi
 done
+
+# The checkout itself, so that scripts in any folder find it and .venv/bin/pointmcd is a command.
+stamp=.venv/installed-checkout
+wanted=$( (pwd && cat pyproject.toml) | cksum)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    echo "Linking this checkout into .venv"
+    .venv/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+    echo "$wanted" >"$stamp"
+fi
