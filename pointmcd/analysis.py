@@ -243,16 +243,15 @@ def alignment_shares(
     return shares.scatter_add_(2, winners, terms), pull @ bias
 
 
-def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 6) -> Float[Tensor, "N 3"]:
+def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 5) -> Float[Tensor, "N 3"]:
     """Map point features to colours: their first three principal components, each stretched to 0..1.
 
     By subspace iteration from a fixed start, so that the same features always get the same colours.
     """
     centred: Tensor = values.float() - values.float().mean(dim=0)
-    start = torch.randn(values.shape[1], 6, generator=torch.Generator().manual_seed(0)).to(centred)
-    basis = start
+    basis = torch.randn(values.shape[1], 16, generator=torch.Generator().manual_seed(0)).to(centred)
     for _ in range(iterations):
-        basis, _ = torch.linalg.qr(centred.T @ (centred @ basis))
+        basis, _ = torch.linalg.qr(((centred @ basis).T @ centred).T)
     _, _, rotation = torch.linalg.svd(centred @ basis, full_matrices=False)
     components = centred @ (basis @ rotation[:3].T)
     # A component's sign is free: let its heavier tail be bright.
