@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import tokenize
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -48,7 +50,7 @@ def read_npz(data: bytes) -> Shape:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, NotImplementedError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         raise ShapeError("this is no .npz archive, or it is cut off: save it again with numpy.savez.") from None
     members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
     total = sum(entry.file_size for entry in archive.infolist())
@@ -64,9 +66,10 @@ def read_npz(data: bytes) -> Shape:
 
     def array(key: str) -> np.ndarray:
         try:
-            return _parse_npy(archive.read(members[key]))
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
+            content = archive.read(members[key])
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError):
             raise ShapeError(f"the array {quoted(key)} cannot be unpacked: save it again with numpy.savez.") from None
+        return _parse_npy(content)
 
     by_name = {key.lower(): key for key in members}
     key = next((by_name[name] for name in _POINT_KEYS if name in by_name), None)
@@ -111,7 +114,7 @@ def _parse_npy(data: bytes) -> np.ndarray:
         )
     count = math.prod(shape)
     room = len(data) - stream.tell()
-    if min(shape, default=0) < 0 or count * dtype.itemsize > room:
+    if min(shape, default=0) < 0 or not dtype.itemsize or count * dtype.itemsize > room:
         raise ShapeError(
             f"the header promises {' x '.join(f'{length:,}' for length in shape)} numbers, the file has room for "
             f"{room // max(dtype.itemsize, 1):,}: it is cut off or damaged, save it again."

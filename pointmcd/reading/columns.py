@@ -104,7 +104,8 @@ def columns_of_array(array: np.ndarray) -> Shape:
         ShapeError: The array is something else.
     """
     if array.dtype.names:
-        return shape_from_named_columns({name: array[name].reshape(-1) for name in array.dtype.names})
+        flat = array.reshape(-1)
+        return shape_from_named_columns({name: flat[name] for name in array.dtype.names if flat[name].ndim == 1})
     if array.dtype.kind not in "fiu":
         raise ShapeError(f"the array holds {array.dtype} values, not numbers: save the points as float32.")
     size = " x ".join(f"{length:,}" for length in array.shape)

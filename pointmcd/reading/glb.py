@@ -204,7 +204,10 @@ class _Scene:
             if uri is None:
                 self.buffers[index] = self.chunk
             elif uri.startswith("data:") and ";base64," in uri[:256]:
-                self.buffers[index] = base64.b64decode(uri.split(";base64,", 1)[1])
+                try:
+                    self.buffers[index] = base64.b64decode(uri.split(";base64,", 1)[1])
+                except ValueError:
+                    raise ShapeError("the data inside this .glb cannot be decoded: export it again.") from None
             else:
                 raise ShapeError(
                     f"the file refers to another file, {quoted(uri)}, which is never opened: "

@@ -15,6 +15,7 @@ from pointmcd.types import Shape, ShapeError
 
 _OBJ_POINT = re.compile(rb"^[ \t]*v[ \t]+([^\n]*)$", re.MULTILINE)
 _OBJ_FACE = re.compile(rb"^[ \t]*f[ \t]+([^\n]*)$", re.MULTILINE)
+_BACKWARD = re.compile(rb"-\d{1,18}")
 _STL_CORNER = re.compile(rb"^[ \t]*vertex[ \t]+([^\n]*)$", re.MULTILINE | re.IGNORECASE)
 _STL_TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
@@ -159,6 +160,6 @@ def _absolute(text: bytes, polygons: bytes) -> bytes:
     known: Int[np.ndarray, " F"] = np.searchsorted(point_starts, face_starts)
     lines = []
     for line, before in zip(polygons.split(b"\n"), known.tolist(), strict=True):
-        words = [b"%d" % (int(word) + before + 1) if word.startswith(b"-") else word for word in line.split()]
+        words = [b"%d" % (int(word) + before + 1) if _BACKWARD.fullmatch(word) else word for word in line.split()]
         lines.append(b" ".join(words))
     return b"\n".join(lines)

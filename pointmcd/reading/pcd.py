@@ -76,9 +76,12 @@ def _read_header(data: bytes) -> tuple[dict[str, list[str]], int, int]:
 
 def _integers(header: dict[str, list[str]], key: str) -> list[int]:
     try:
-        return [int(word) for word in header[key]]
+        numbers = [int(word) for word in header[key]]
     except (KeyError, ValueError):
-        raise ShapeError(f"the PCD header has no usable {key}: export the file again.") from None
+        numbers = []
+    if not numbers:
+        raise ShapeError(f"the PCD header has no usable {key}: export the file again.")
+    return numbers
 
 
 def _read_ascii(
