@@ -141,7 +141,7 @@ def _project(xyz: np.ndarray, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]
 
 def _splat(pixels: np.ndarray, depth: np.ndarray, cameras: Cameras) -> tuple[Renders, np.ndarray]:
     """Draw a square of 9 x 9 pixels per point, nearest on top; margins are read from the same depth image."""
-    views, count = depth.shape
+    views = len(depth)
     size = cameras.image_size
     buffer = np.full((views, size, size), np.inf, dtype=np.float32)
     index = np.full((views, size, size), -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What does the page need of an Analysis? One compact, JSON-able bundle per shape; everything else happens in the browser.
+"""What does the page need of an Analysis? One compact, JSON-able bundle per shape; the browser does the rest.
 
 Arrays travel as base64 of little-endian typed arrays: `{"dtype", "shape", "data"}`. Per-view winners are sparse (a
 max-pool over N points has few winners), the mask is one bit per point and view, the images are lossless WebP, and the
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from PIL import Image
 
 from pointmcd.types import Analysis, Prediction, StudentView
@@ -23,7 +23,7 @@ VERSION: Final = 1
 DEFAULT_POINTS_DRAWN: Final = 20_000
 MOST_POINTS_DRAWN: Final = 50_000
 TOP: Final = 5
-# Below this probability of the distilled student's first answer, the page warns: a guess at odds of one to one or worse.
+# Below this probability of the distilled student's first answer the page warns: more likely wrong than right.
 LOW_CONFIDENCE: Final = 0.5
 # The margins' square roots are stored in 8 bits over 0..2, the diameter of a normalised shape.
 LARGEST_MARGIN: Final = 2.0
@@ -193,7 +193,7 @@ def _image(grey: UInt8[np.ndarray, "H W"]) -> str:
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _array(values: Shaped[np.ndarray, "..."] | Bool[np.ndarray, "..."]) -> dict[str, Any]:
+def _array(values: Shaped[np.ndarray, ...]) -> dict[str, Any]:
     little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<")))
     return {
         "dtype": values.dtype.name,

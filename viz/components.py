@@ -18,22 +18,22 @@ _SCRIPTS: Final = (
     "dom.js", "decode.js", "camera.js", "colouring.js", "legend.js", "scene.js", "thumbnails.js", "predictions.js",
     "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
 )  # fmt: skip
-# Gradio compiles a template first with Handlebars, then as a JavaScript template literal: none of these may occur in it.
+# Gradio compiles a template with Handlebars, then as a JavaScript template literal: none of these may occur in it.
 _TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
 
 
-def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewer") -> gr.HTML:  # noqa: N802
+def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewer") -> gr.HTML:
     """Make the linked viewer: the 3D scene, the views, the predictions, the similarity matrix and the point's card.
 
-    A function that reads as a component: a subclass of a Gradio component writes a .pyi file beside its module on import.
+    A function that reads as a component: importing a subclass of a Gradio component writes a .pyi file beside it.
 
     Args:
         value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"error": sentence}` to show an error.
         elem_id: The element's id in the page.
 
     Returns:
-        A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when the
-        user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash.
+        A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
+        the user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash.
     """
     gr.set_static_paths([_PLOTLY])
     template = f"<style>\n{viewer_css()}\n</style>\n{_read('viewer.html')}"
@@ -52,7 +52,7 @@ def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewe
 
 
 def viewer_css() -> str:
-    """Return the viewer's style sheet, with the theme's colours as custom properties. The component carries it itself."""
+    """Return the viewer's style sheet with the theme's colours; the component carries it itself."""
     return theme.css_variables() + _read("viewer.css")
 
 
@@ -65,9 +65,8 @@ def _script() -> str:
     config = json.dumps({"plotly": _PLOTLY.as_posix(), "theme": theme.script_constants()})
     body = "\n".join(_read(name) for name in _SCRIPTS)
     # `select` is named here because Gradio looks for an event's name in this text.
-    return (
-        f'"use strict";\n{body}\nnew Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js'
-    )
+    start = f"new Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js"
+    return f'"use strict";\n{body}\n{start}'
 
 
 def _read(name: str) -> str:

@@ -46,9 +46,13 @@ LIGHT: Final[dict[str, str]] = {
     "warning-text": "#7a4a00",
     "error-soft": "#fdeae7",
     "error-text": "#8f2313",
-    "rig": "#98a1af",
+    "rig": "#bfc7d2",
     "shadow": "rgba(20, 30, 50, 0.10)",
     "veil": "rgba(245, 246, 248, 0.94)",
+    "image": "#000000",
+    "on-image": "#f2f4f7",
+    "image-scrim": "rgba(0, 0, 0, 0.72)",
+    "image-dim": "#565d68",
 }
 DARK: Final[dict[str, str]] = {
     "page": "#0f1319",
@@ -74,9 +78,13 @@ DARK: Final[dict[str, str]] = {
     "warning-text": "#f0c987",
     "error-soft": "#3a1a16",
     "error-text": "#f5b3a8",
-    "rig": "#677283",
+    "rig": "#434d5b",
     "shadow": "rgba(0, 0, 0, 0.45)",
     "veil": "rgba(15, 19, 25, 0.94)",
+    "image": "#000000",
+    "on-image": "#f2f4f7",
+    "image-scrim": "rgba(0, 0, 0, 0.72)",
+    "image-dim": "#565d68",
 }
 MAPS: Final[dict[str, dict[str, Stops]]] = {
     "light": {

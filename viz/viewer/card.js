@@ -1,10 +1,13 @@
 // What is known of one point: where it is, which views see it, what it wins?
 
-function drawCard(node, subNode, data, state, theme, onView) {
+function drawCard(node, subNode, data, state, change) {
   const { point } = state;
   if (point === null) {
     subNode.textContent = "";
-    node.replaceChildren(make("p", { class: "pmv-empty", text: "Click a point of the cloud to see which views see it, what hides it and how many channels it wins." }));
+    node.replaceChildren(
+      make("p", { class: "pmv-empty", text: "Click a point of the cloud, or one of those that decide most of what the classifier reads:" }),
+      drawLedger(data, state, change),
+    );
     return;
   }
   const student = data.students[state.student];
@@ -25,7 +28,7 @@ function drawCard(node, subNode, data, state, theme, onView) {
     return make("button", {
       class: `pmv-chip${v === state.view ? " pmv-current" : ""}`, text: v + 1, title: `View ${v + 1}: ${why}`,
       attrs: { type: "button", "data-view": v, "data-seen": seen, "aria-label": `View ${v + 1}: ${why}` },
-      on: { click: () => onView(v) },
+      on: { click: () => change({ view: v }) },
     });
   });
   const columns = (values, top, className, describe) => make("div", { class: `pmv-columns ${className}` }, values.map((value, v) => make("span", {
@@ -42,7 +45,7 @@ function drawCard(node, subNode, data, state, theme, onView) {
         "Depth margin: how far the point lies behind the nearest surface on its pixel, in radii of the shape"),
       fact("Channels won", `${count(wins[now])} here · ${count(student.globalWins[point])} overall`,
         `Of ${count(student.channels)}: in view ${now + 1}'s pool, and in the pool over all points that the classifier reads`),
-      fact("Alignment", signed(alignment[now], 4), `Share of the cosine with teacher view ${now + 1}`),
+      fact("Alignment", alignment[now] === 0 ? "0" : signed(alignment[now], 4), `Share of the cosine with teacher view ${now + 1}`),
     ]),
     make("div", { class: "pmv-views", style: { "--pmv-views": data.views } }, [
       make("div", { class: "pmv-row-label", text: `Seen by ${seeing.length} of ${data.views} views` }),
@@ -53,4 +56,20 @@ function drawCard(node, subNode, data, state, theme, onView) {
       columns(alignment, mostAligned, "pmv-alignment", (v) => `View ${v + 1}: ${signed(alignment[v], 4)}`),
     ]),
   );
+}
+
+// The points that win most channels of the pool over all points.
+const LEDGER_ROWS = 6;
+function drawLedger(data, state, change) {
+  const { globalWins, globalChannels } = data.students[state.student];
+  const order = Array.from(globalWins.keys()).sort((a, b) => globalWins[b] - globalWins[a]).slice(0, LEDGER_ROWS);
+  const most = Math.max(1, globalWins[order[0]]);
+  return make("div", { class: "pmv-ledger" }, order.filter((n) => globalWins[n] > 0).map((n) => make("button", {
+    class: "pmv-winner", title: `Seen by ${data.viewsSeeing[n]} of ${data.views} views`, attrs: { type: "button", "data-point": n },
+    on: { click: () => change({ point: n }) },
+  }, [
+    make("strong", { text: `#${n}` }),
+    make("span", { class: "pmv-track" }, [make("span", { style: { width: `${(100 * globalWins[n]) / most}%` } })]),
+    make("span", { text: `${count(globalWins[n])} channels (${percent(globalWins[n] / globalChannels, 1)})` }),
+  ])));
 }

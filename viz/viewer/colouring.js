@@ -2,13 +2,13 @@
 
 const MODES = [
   { key: "seen", label: "Seen", title: "Points the selected view sees (1)" },
-  { key: "views", label: "View count", title: "Number of views that see the point (2)" },
+  { key: "views", label: "Coverage", title: "Number of views that see the point (2)" },
   { key: "wins", label: "Winners", title: "Max-pool channels the point wins (3)" },
   { key: "alignment", label: "Alignment", title: "The point's share of the cosine with the teacher's view (4)" },
   { key: "features", label: "Features", title: "First three principal components of the point features (5)" },
   { key: "height", label: "Height", title: "Height above the ground (6)" },
-  { key: "file", label: "File colours", title: "Colours stored in the file (7)" },
-  { key: "difference", label: "Distilled − plain", title: "Distilled minus plain student (8)" },
+  { key: "file", label: "Colours", title: "Colours stored in the file (7)" },
+  { key: "difference", label: "Difference", title: "Distilled minus plain student (8)" },
   { key: "blind", label: "Blind spots", title: "Points that no view sees (9)" },
 ];
 
@@ -36,7 +36,8 @@ function ramp(stops) {
 
 const rampColor = (stops, share) => ramp(stops)[Math.round(255 * clamp(share, 0, 1))];
 const opaque = ([r, g, b]) => `rgb(${r},${g},${b})`;
-const faded = ([r, g, b], opacity) => `rgba(${r},${g},${b},${opacity})`;
+// Mixed, not transparent: WebGL adds up what shines through, and a heap of dim points would glow.
+const faded = (color, onto, opacity) => opaque(color.map((channel, c) => Math.round(onto[c] + (channel - onto[c]) * opacity)));
 
 // Largest magnitude over all views, so that a colour means the same number in every view of this shape.
 function largest(rows) {
@@ -74,7 +75,7 @@ function mostWins(data, state) {
 function colouring(data, state, student, theme) {
   const colors = new Array(data.count);
   const strong = new Uint8Array(data.count).fill(1);
-  const dim = faded(parseColor(theme.colors.hidden), theme.dimmed);
+  const dim = faded(parseColor(theme.colors.hidden), parseColor(theme.colors.scene), theme.dimmed);
   const paint = (colorOf) => {
     for (let n = 0; n < data.count; n++) {
       const color = colorOf(n);
@@ -101,14 +102,13 @@ function colouring(data, state, student, theme) {
     return {
       colors, strong,
       legend: {
-        title: `Points behind cell (${row + 1}, ${column + 1})`,
+        title: `Winners of views ${row + 1} and ${column + 1}`, subtitle: "Shared winners make the two descriptors alike",
         kind: "items",
         items: [
-          { color: theme.colors.selection, label: "win in both views", value: count(tally.both) },
-          { color: theme.colors.distilled, label: `only in view ${row + 1} (row)`, value: count(tally.row) },
-          { color: theme.colors.teacher, label: `only in view ${column + 1} (column)`, value: count(tally.column) },
+          { color: theme.colors.selection, label: "both", value: count(tally.both) },
+          { color: theme.colors.distilled, label: `only view ${row + 1} (row)`, value: count(tally.row) },
+          { color: theme.colors.teacher, label: `only view ${column + 1} (column)`, value: count(tally.column) },
         ],
-        note: "Points that win in both views make the two descriptors alike.",
       },
     };
   }
@@ -117,21 +117,20 @@ function colouring(data, state, student, theme) {
     case "seen": {
       paint((n) => (seen[n] ? flat("seen") : null));
       const total = data.seenTotals[state.view];
-      return {
-        colors, strong,
-        legend: {
-          title: `Seen by ${viewName}`, kind: "items",
-          items: [
-            { color: theme.colors.seen, label: "seen", value: `${count(total)} · ${percent(total / data.total)}` },
-            { color: theme.colors.hidden, label: "hidden", value: count(data.total - total) },
-          ],
-        },
-      };
+      const azimuth = Math.round(data.cameras.azimuth[state.view]);
+      const elevation = Math.round(data.cameras.elevation[state.view]);
+      return { colors, strong, legend: {
+        title: `Seen by ${viewName}`, subtitle: `azimuth ${azimuth}°, elevation ${elevation}°`, kind: "items",
+        items: [
+          { color: theme.colors.seen, label: "seen", value: `${count(total)} (${percent(total / data.total)})` },
+          { color: theme.colors.hidden, label: "hidden", value: count(data.total - total) },
+        ],
+      } };
     }
     case "views": {
       paint((n) => opaque(rampColor(theme.maps.sequential, data.viewsSeeing[n] / data.views)));
       return { colors, strong, legend: {
-        title: "Views that see the point", unit: "views",
+        title: "Coverage", subtitle: "number of views that see the point",
         ...bar(theme.maps.sequential, 0, data.views, [0, Math.round(data.views / 2), data.views]),
       } };
     }
@@ -145,10 +144,10 @@ function colouring(data, state, student, theme) {
         kept += 1;
         return opaque(rampColor(theme.maps.sequential, Math.log(wins) / Math.log(Math.max(top, 2))));
       });
-      const scope = { view: `in ${viewName}`, views: "summed over all views", pool: "in the classifier's pool" };
+      const scope = { view: viewName, views: "all views", pool: "classifier's pool" }[state.scope];
       const ticks = [1, Math.round(Math.sqrt(top)), top].filter((t, i, all) => all.indexOf(t) === i);
       return { colors, strong, legend: {
-        title: "Channels won", subtitle: scope[state.scope], unit: `of ${count(winners.channels)} channels, log scale`,
+        title: "Channels won", subtitle: `${scope}, log scale`,
         ...bar(theme.maps.sequential, 1, top, ticks), log: true,
         slider: { top, kept },
       } };
@@ -161,8 +160,8 @@ function colouring(data, state, student, theme) {
         return opaque(rampColor(theme.maps.diverging, 0.5 + 0.5 * stretch(values[n] / top)));
       });
       return { colors, strong, legend: {
-        title: `Share of the cosine, ${viewName}`, unit: "contribution to cos(g, v), square-root scale",
-        subtitle: `cos = ${winners.similarity[state.view * data.views + state.view].toFixed(3)}`,
+        title: `Alignment, ${viewName}`,
+        subtitle: `shares of cos(g, v) = ${winners.similarity[state.view * data.views + state.view].toFixed(3)}, square-root scale`,
         ...bar(theme.maps.diverging, -top, top, [-top, 0, top]), digits: 3,
       } };
     }
@@ -170,7 +169,8 @@ function colouring(data, state, student, theme) {
       const rgb = winners.featureColors;
       paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
       return { colors, strong, legend: {
-        title: "Point features", kind: "text", note: "Red, green, blue: principal components 1, 2, 3. Alike colours, alike features.",
+        title: "Point features", subtitle: "principal components 1, 2, 3 as red, green, blue", kind: "text",
+        note: "Alike colours, alike features: what the student takes for the same kind of part.",
       } };
     }
     case "height": {
@@ -182,13 +182,13 @@ function colouring(data, state, student, theme) {
       }
       paint((n) => opaque(rampColor(theme.maps.height, (data.points[3 * n + 2] - low) / (high - low || 1))));
       return { colors, strong, legend: {
-        title: "Height", unit: "z, in radii of the shape", ...bar(theme.maps.height, low, high, [low, high]), digits: 2,
+        title: "Height", subtitle: "z, in radii of the shape", ...bar(theme.maps.height, low, high, [low, high]), digits: 2,
       } };
     }
     case "file": {
       const rgb = data.colors;
       paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
-      return { colors, strong, legend: { title: "Colours of the file", kind: "text", note: "As stored; no network reads them." } };
+      return { colors, strong, legend: { title: "Colours of the file", subtitle: "as stored; no network reads them", kind: "text" } };
     }
     case "difference": {
       let top = 0;
@@ -200,8 +200,8 @@ function colouring(data, state, student, theme) {
       });
       const ofWins = state.difference === "wins";
       return { colors, strong, legend: {
-        title: ofWins ? "Channels won, distilled − plain" : `Alignment, distilled − plain, ${viewName}`,
-        unit: ofWins ? "channels of the classifier's pool, square-root scale" : "contribution to cos(g, v), square-root scale",
+        title: ofWins ? "Channels won, distilled − plain" : `Alignment, distilled − plain`,
+        subtitle: ofWins ? "classifier's pool, square-root scale" : `${viewName}, square-root scale`,
         ...bar(theme.maps.diverging, -top, top, [-top, 0, top]), digits: ofWins ? 0 : 3,
       } };
     }
@@ -209,14 +209,13 @@ function colouring(data, state, student, theme) {
       paint((n) => (data.viewsSeeing[n] === 0 ? flat("blind") : null));
       const share = winners.globalChannels ? winners.blindChannels / winners.globalChannels : 0;
       return { colors, strong, legend: {
-        title: "Blind spots", kind: "items",
+        title: "Blind spots", subtitle: "seen by no view", kind: "items",
         items: [
-          { color: theme.colors.blind, label: "seen by no view", value: `${count(data.unseenTotal)} · ${percent(data.unseenTotal / data.total, 1)}` },
-          { color: theme.colors.hidden, label: "seen by some view", value: count(data.total - data.unseenTotal) },
+          { color: theme.colors.blind, label: "unseen", value: `${count(data.unseenTotal)} (${percent(data.unseenTotal / data.total, 1)})` },
         ],
         note: data.unseenTotal === 0
           ? "Every point is seen by at least one view."
-          : `Never supervised by the teacher, yet they win ${count(winners.blindChannels)} of ${count(winners.globalChannels)} channels (${percent(share, 1)}) of the classifier's pool.`,
+          : `Never supervised by the teacher, yet they win ${count(winners.blindChannels)} of ${count(winners.globalChannels)} channels (${percent(share, 1)}) that the classifier reads.`,
       } };
     }
     default: throw new Error(`unknown colouring ${state.mode}`);

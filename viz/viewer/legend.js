@@ -11,15 +11,15 @@ function formatTick(legend, tick) {
 }
 
 function drawLegend(node, legend, state, change) {
-  const parts = [make("h4", { text: legend.title })];
-  if (legend.subtitle) parts.push(make("p", { class: "pmv-subtitle", text: legend.subtitle }));
+  const parts = [make("div", { class: "pmv-legend-text" }, [
+    make("h4", { text: legend.title }), legend.subtitle && make("p", { class: "pmv-subtitle", text: legend.subtitle }),
+  ])];
   if (legend.kind === "bar") {
     parts.push(make("div", { class: "pmv-bar-legend" }, [
       gradientBar(legend.stops),
       make("div", { class: "pmv-ticks pmv-placed" }, legend.ticks.map((tick) => make("span", {
         text: formatTick(legend, tick), style: { "--place": tickPlace(legend, tick) },
       }))),
-      legend.unit && make("div", { class: "pmv-unit", text: legend.unit }),
     ]));
   }
   if (legend.kind === "items") {
@@ -30,9 +30,13 @@ function drawLegend(node, legend, state, change) {
   if (legend.note) parts.push(make("p", { class: "pmv-hint", text: legend.note }));
   if (state.mode === "wins") parts.push(...winnerControls(legend, state, change));
   if (state.mode === "difference") {
-    parts.push(choiceRow([["wins", "channels"], ["alignment", "alignment"]], state.difference, (difference) => change({ difference }), "Difference of"));
+    parts.push(choiceRow([["wins", "Channels"], ["alignment", "Alignment"]], state.difference, (difference) => change({ difference }), "Difference of"));
   }
-  node.replaceChildren(...parts.filter(Boolean));
+  // Keyboard focus stays where it was when the legend is drawn anew.
+  const focused = node.contains(document.activeElement) ? document.activeElement : null;
+  const again = focused?.dataset.choice ? `[data-choice="${focused.dataset.choice}"]` : focused?.matches("input") ? "input" : null;
+  node.replaceChildren(...parts);
+  if (again) node.querySelector(again)?.focus();
 }
 
 function choiceRow(choices, chosen, onChoose, label) {
@@ -41,17 +45,23 @@ function choiceRow(choices, chosen, onChoose, label) {
   return row;
 }
 
+// Few points win many channels, so the slider is logarithmic.
 function winnerControls(legend, state, change) {
-  const label = make("span", { text: `${count(legend.slider.kept)} points win at least ${Math.max(state.least, 1)}` });
+  const steps = 40;
+  const base = Math.max(legend.slider.top, 2);
+  const winsAt = (step) => Math.round(base ** (step / steps));
+  const stepOf = (wins) => Math.round((steps * Math.log(wins)) / Math.log(base));
+  const least = Math.max(state.least, 1);
+  const label = make("span", { text: `${count(legend.slider.kept)} points win ≥ ${count(least)}` });
   const input = make("input", {
-    attrs: { type: "range", min: 1, max: Math.max(legend.slider.top, 2), step: 1, value: Math.max(state.least, 1), "aria-label": "Keep only winners of at least this many channels" },
+    attrs: { type: "range", min: 0, max: steps, step: 1, value: stepOf(least), "aria-label": "Keep only points that win at least this many channels", "aria-valuetext": `${least} channels` },
     on: {
-      input: () => { label.textContent = `keep points that win at least ${input.value}`; },
-      change: () => change({ least: Number(input.value) }),
+      input: () => { label.textContent = `keep points with ≥ ${count(winsAt(Number(input.value)))}`; },
+      change: () => change({ least: winsAt(Number(input.value)) }),
     },
   });
   return [
-    choiceRow([["view", "this view"], ["views", "all views"], ["pool", "classifier"]], state.scope, (scope) => change({ scope, least: 1 }), "Count wins"),
+    choiceRow([["view", "View"], ["views", "All views"], ["pool", "Classifier"]], state.scope, (scope) => change({ scope, least: 1 }), "Count wins in"),
     make("label", { class: "pmv-slider" }, [label, input]),
   ];
 }

@@ -72,7 +72,7 @@ class Matrix {
       context.beginPath();
       context.arc(edge + (best + 0.5) * cell - 0.5, edge + (row + 0.5) * cell - 0.5, radius, 0, 2 * Math.PI);
       const bright = student.similarity[row * views + best] > low + 0.6 * (high - low);
-      context.fillStyle = bright ? "rgba(0,0,0,0.72)" : "rgba(255,255,255,0.9)";
+      context.fillStyle = bright ? theme.colors.image : theme.colors["on-image"];
       context.fill();
     }
     context.font = `${cell < 14 ? 8 : 10}px ${getComputedStyle(this.canvas).fontFamily}`;

@@ -10,7 +10,7 @@ function drawPredictions(node, noteNode, data) {
   const columns = NETWORKS.map(({ key, label, hint }) => {
     const answer = data.predictions[key];
     if (!answer) {
-      return make("div", { class: "pmv-network" }, [
+      return make("div", { class: "pmv-network", attrs: { "data-network": key } }, [
         make("h4", { text: label, title: hint }), make("p", { class: "pmv-empty", text: "No plain weights for this student." }),
       ]);
     }

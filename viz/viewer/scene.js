@@ -4,7 +4,6 @@ const POINTS = 0;
 const RIG = 1;
 const RIG_SELECTED = 2;
 const SIGHT = 3;
-const PIN = 4;
 const GLYPH_RADIUS = 1.32;
 const FLIGHT_MS = 450;
 
@@ -46,7 +45,6 @@ class Scene {
       { ...quiet, mode: "lines", ...rigLines(data.cameras, null), line: { color: theme.colors.rig, width: 1.5 } },
       { ...quiet, mode: "lines", ...rigLines(data.cameras, 0), line: { color: theme.colors.accent, width: 4 } },
       { ...quiet, mode: "lines", x: [], y: [], z: [], line: { color: theme.colors.selection, width: 2 } },
-      { ...quiet, mode: "markers", x: [], y: [], z: [], marker: { size: size + 5, symbol: "circle", color: theme.colors.selection, line: { color: theme.colors.scene, width: 2 } } },
     ];
     const axis = { visible: false, range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false };
     const aspect = (2 * HALF_RANGE) / SPAN;
@@ -85,22 +83,24 @@ class Scene {
     return this.enqueue(() => this.plotly.restyle(this.node, { "marker.color": [colors] }, [POINTS]));
   }
 
-  // The selected view's camera, the pinned point and the line of sight between them.
-  mark(view, point, theme, hideGlyph) {
+  // The rig, the selected view's camera, and its line of sight to the pinned point.
+  // From a view's own pose the rig would only stand in the way.
+  mark(view, point, theme, flown) {
     const { data } = this;
-    const glyph = hideGlyph ? { x: [], y: [], z: [] } : rigLines(data.cameras, view);
+    const none = { x: [], y: [], z: [] };
+    const rig = flown ? none : rigLines(data.cameras, null);
+    const glyph = flown ? none : rigLines(data.cameras, view);
     const at = point === null ? null : [0, 1, 2].map((c) => data.points[3 * point + c]);
     const apex = glyphApex(data.cameras, view);
     const seen = point !== null && data.seenInView[view][point];
-    const sight = at && !hideGlyph ? [0, 1, 2].map((c) => [at[c], apex[c]]) : [[], [], []];
-    const pin = at ? at.map((c) => [c]) : [[], [], []];
+    const sight = at && !flown ? [0, 1, 2].map((c) => [at[c], apex[c]]) : [[], [], []];
     return this.enqueue(() => this.plotly.restyle(
       this.node,
       {
-        x: [glyph.x, sight[0], pin[0]], y: [glyph.y, sight[1], pin[1]], z: [glyph.z, sight[2], pin[2]],
-        "line.color": [theme.colors.accent, seen ? theme.colors.seen : theme.colors.hidden, theme.colors.selection],
+        x: [rig.x, glyph.x, sight[0]], y: [rig.y, glyph.y, sight[1]], z: [rig.z, glyph.z, sight[2]],
+        "line.color": [theme.colors.rig, theme.colors.accent, seen ? theme.colors.seen : theme.colors.hidden],
       },
-      [RIG_SELECTED, SIGHT, PIN],
+      [RIG, RIG_SELECTED, SIGHT],
     ));
   }
 
@@ -167,6 +167,11 @@ class Scene {
       if (score < bestScore) [best, bestScore] = [n, score];
     }
     return best;
+  }
+
+  screenPositionOf(point) {
+    const { points } = this.data;
+    return this.screenPosition(points[3 * point], points[3 * point + 1], points[3 * point + 2]);
   }
 
   toImage() {

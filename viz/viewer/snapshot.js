@@ -5,7 +5,7 @@ const SNAPSHOT_SCALE = 2;
 async function drawSnapshot(panes, data, legend, theme, font) {
   const width = panes.reduce((sum, pane) => sum + pane.node.clientWidth, 0);
   const height = Math.max(...panes.map((pane) => pane.node.clientHeight));
-  const header = 62;
+  const header = 58;
   const canvas = make("canvas", { attrs: { width: width * SNAPSHOT_SCALE, height: (height + header) * SNAPSHOT_SCALE } });
   const context = canvas.getContext("2d");
   context.scale(SNAPSHOT_SCALE, SNAPSHOT_SCALE);
@@ -15,6 +15,13 @@ async function drawSnapshot(panes, data, legend, theme, font) {
   for (const pane of panes) {
     const image = await loadImage(await pane.scene.toImage());
     context.drawImage(image, left, header, pane.node.clientWidth, pane.node.clientHeight);
+    if (pane.pin) {
+      context.beginPath();
+      context.arc(left + pane.pin[0], header + pane.pin[1], 8, 0, 2 * Math.PI);
+      context.strokeStyle = theme.colors.selection;
+      context.lineWidth = 3;
+      context.stroke();
+    }
     context.font = `600 12px ${font}`;
     context.fillStyle = theme.colors.muted;
     context.fillText(pane.title, left + 14, header + 14);
@@ -27,11 +34,11 @@ async function drawSnapshot(panes, data, legend, theme, font) {
   };
   context.font = `600 16px ${font}`;
   context.fillStyle = theme.colors.text;
-  context.fillText(fit(data.name, width * 0.55), 14, 26);
+  context.fillText(fit(data.name, width * 0.6), 14, 26);
   context.font = `12px ${font}`;
   context.fillStyle = theme.colors.muted;
-  context.fillText(fit([legend.title, legend.subtitle].filter(Boolean).join(" · "), width * 0.55), 14, 46);
-  if (legend.kind === "bar") drawSnapshotBar(context, legend, width - 234, theme, font);
+  context.fillText(fit([legend.title, legend.subtitle].filter(Boolean).join(" · "), width * 0.6), 14, 46);
+  if (legend.kind === "bar") drawSnapshotBar(context, legend, width - 234, theme);
   if (legend.kind === "items") drawSnapshotItems(context, legend, width - 14, theme);
   return canvas;
 }
@@ -47,8 +54,6 @@ function drawSnapshotBar(context, legend, left, theme) {
     context.textAlign = place < 0.05 ? "left" : place > 0.95 ? "right" : "center";
     context.fillText(formatTick(legend, tick), left + 220 * place, 38);
   });
-  context.textAlign = "right";
-  if (legend.unit) context.fillText(legend.unit, left + 220, 54);
   context.textAlign = "left";
 }
 

@@ -45,6 +45,7 @@ class Thumbnails {
     this.tiles.forEach(({ button, canvas }, view) => {
       const on = view === state.view;
       button.setAttribute("aria-pressed", String(on));
+      button.classList.toggle("pmv-column-view", !on && state.cell?.[1] === view);
       this.drawTile(canvas.getContext("2d"), view, state, colors, strong, theme);
     });
   }
@@ -54,7 +55,7 @@ class Thumbnails {
     const size = data.cameras.imageSize;
     context.globalAlpha = 1;
     context.drawImage(this.images[view], 0, 0, size, size);
-    if (state.thumbs === "points") this.drawPoints(context, view, colors, strong);
+    if (state.thumbs === "points") this.drawPoints(context, view, colors, strong, theme);
     if (state.thumbs === "heat") {
       context.globalAlpha = 0.85;
       context.imageSmoothingEnabled = true;
@@ -65,17 +66,19 @@ class Thumbnails {
     if (state.point !== null) this.drawMark(context, view, state.point, theme);
   }
 
-  drawPoints(context, view, colors, strong) {
+  drawPoints(context, view, colors, strong, theme) {
     const { data } = this;
     const size = data.cameras.imageSize;
-    context.fillStyle = "rgba(0,0,0,0.45)";
+    context.fillStyle = theme.colors.image;
+    context.globalAlpha = 0.5;
     context.fillRect(0, 0, size, size);
+    context.globalAlpha = 1;
     const radius = clamp(2.6 * Math.sqrt(1024 / data.count), 1.2, 3.4);
     for (const wanted of [0, 1]) {
       for (let n = 0; n < data.count; n++) {
         if (!data.seenInView[view][n] || strong[n] !== wanted) continue;
         const [column, row] = projectToImage(data.cameras, view, data.points[3 * n], data.points[3 * n + 1], data.points[3 * n + 2]);
-        context.fillStyle = colors[n];
+        context.fillStyle = strong[n] ? colors[n] : theme.colors["image-dim"];
         context.beginPath();
         context.arc(column, row, radius, 0, 2 * Math.PI);
         context.fill();
@@ -91,10 +94,10 @@ class Thumbnails {
     context.beginPath();
     context.arc(column, row, 8, 0, 2 * Math.PI);
     context.lineWidth = 7;
-    context.strokeStyle = "rgba(0,0,0,0.75)";
+    context.strokeStyle = theme.colors.image;
     context.stroke();
     context.lineWidth = 4;
-    context.strokeStyle = seen ? "#ffffff" : theme.colors.selection;
+    context.strokeStyle = seen ? theme.colors["on-image"] : theme.colors.selection;
     context.stroke();
     if (seen) {
       context.fillStyle = theme.colors.selection;

@@ -6,6 +6,8 @@ const FIRST_STATE = {
 };
 const PLAY_MS = 1500;
 const CLICK_SLACK_PX = 5;
+const NARROW_PX = 900;
+const PHONE_PX = 560;
 const ICONS = {
   previous: "M12.5 4 6.5 10l6 6", next: "M7.5 4l6 6-6 6", play: "M6 4l10 6-10 6z", pause: "M6 4h3v12H6zM11 4h3v12h-3z",
   fly: "M3 10l14-6-5 13-3-5z", reset: "M4 10a6 6 0 1 0 2-4.5M4 3v4h4", compare: "M3 4h6v12H3zM11 4h6v12h-6z",
@@ -77,6 +79,7 @@ class Viewer {
     if (!(await this.thumbnails.load(data)) || this.loading !== data) return;
     this.everLoaded = true;
     this.data = data;
+    this.hovered = null;
     const keepPoint = first && state.point !== null && state.point < data.count;
     Object.assign(state, {
       view: state.view < data.views ? state.view : 0,
@@ -133,11 +136,14 @@ class Viewer {
     this.refreshScenes(painted, redraw);
     this.thumbnails.draw(state, painted.colors, painted.strong, theme);
     parts.heatbar.hidden = state.thumbs !== "heat";
+    parts["strip-sub"].hidden = state.thumbs === "heat";
     if (state.thumbs === "heat") this.drawHeatbar();
     this.matrix.draw(data, state, theme);
-    drawCard(parts.card, parts["card-sub"], data, state, theme, (view) => this.change({ view }));
+    parts["card-panel"].dataset.student = state.student;
+    drawCard(parts.card, parts["card-sub"], data, state, (changes) => this.change(changes));
     this.drawStatus();
     writeAddress(state);
+    Promise.all([this.main.queue, this.compare?.queue]).then(() => this.placeRings());
   }
 
   refreshScenes(painted, redraw) {
@@ -145,27 +151,29 @@ class Viewer {
     const wasOpen = !parts["pane-compare"].hidden;
     parts["pane-compare"].hidden = !state.compare;
     parts["title-main"].hidden = parts["title-compare"].hidden = !state.compare;
-    parts["title-main"].textContent = "Distilled student";
-    parts["title-compare"].textContent = "Plain student";
+    for (const [part, name, label] of [["title-main", "distilled", "Distilled"], ["title-compare", "plain", "Plain"]]) {
+      const cosine = data.students[name]?.similarity[state.view * data.views + state.view];
+      parts[part].textContent = cosine === undefined ? "" : `${label} · cos ${cosine.toFixed(3)} in view ${state.view + 1}`;
+    }
     this.root.classList.toggle("pmv-comparing", state.compare);
-    const hide = this.flown === state.view;
-    this.showIn(this.main, painted, redraw, hide);
+    const flown = this.flown === state.view;
+    this.showIn(this.main, painted, redraw, flown);
     if (state.compare) {
       const other = !this.compare;
       this.compare ??= new Scene(this.plotly, parts["scene-compare"], (scene) => this.onCamera(scene));
       const { colors } = colouring(data, state, "plain", theme);
-      this.showIn(this.compare, { colors }, redraw || other || this.compare.data !== data, hide, this.main.camera);
+      this.showIn(this.compare, { colors }, redraw || other || this.compare.data !== data, flown, this.main.camera);
     }
     if (wasOpen !== state.compare) requestAnimationFrame(() => this.resize());
-    const said = painted.legend.items?.map((item) => `${item.label} ${item.value}`).join(", ") ?? painted.legend.unit ?? "";
+    const said = painted.legend.items?.map((item) => `${item.label} ${item.value}`).join(", ") ?? painted.legend.subtitle ?? "";
     parts["scene-main"].setAttribute("aria-label", `Point cloud of ${count(data.count)} points. ${painted.legend.title}. ${said}`);
     parts["scene-compare"].setAttribute("aria-label", "The same cloud, coloured by the plain student");
   }
 
-  showIn(scene, { colors }, redraw, hide, camera) {
+  showIn(scene, { colors }, redraw, flown, camera) {
     if (redraw) scene.draw(this.data, colors, this.theme, camera);
     else scene.recolor(colors);
-    scene.mark(this.state.view, this.state.point, this.theme, hide);
+    scene.mark(this.state.view, this.state.point, this.theme, flown);
   }
 
   drawStatus() {
@@ -186,7 +194,20 @@ class Viewer {
 
   // ---- camera
 
+  // The pinned and the hovered point wear a ring that nothing in front can hide.
+  placeRings() {
+    for (const name of ["main", "compare"]) {
+      for (const [part, point] of [["pin", this.state.point], ["hover", this.hovered]]) {
+        const ring = this.parts[`${part}-${name}`];
+        const at = this.data && point !== null ? this[name]?.screenPositionOf(point) : null;
+        ring.hidden = !at;
+        if (at) ring.style.transform = `translate(${at[0]}px, ${at[1]}px)`;
+      }
+    }
+  }
+
   onCamera(scene) {
+    this.placeRings();
     const other = scene === this.main ? this.compare : this.main;
     if (!other || !this.state.compare || this.syncing) return;
     this.syncing = true;
@@ -289,6 +310,10 @@ class Viewer {
     on(root, "dblclick", (event) => { if (!event.target.closest("button, canvas.pmv-matrix, input")) this.clear(); });
     for (const name of ["main", "compare"]) this.listenToScene(parts[`scene-${name}`], name, on);
     new ResizeObserver(() => this.resize()).observe(parts.stage);
+    new ResizeObserver(() => {
+      root.classList.toggle("pmv-narrow", root.clientWidth <= NARROW_PX);
+      root.classList.toggle("pmv-phone", root.clientWidth <= PHONE_PX);
+    }).observe(root);
     new MutationObserver(() => this.data && this.onTheme()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   }
 
@@ -304,7 +329,7 @@ class Viewer {
       press = event.button === 0 ? place(event) : null;
       this.main?.land();
       this.leaveView();
-      this.tell(null);
+      this.hover(null);
     }, { capture: true });
     on(node, "wheel", () => { this.main?.land(); this.leaveView(); }, { capture: true, passive: true });
     on(window, "pointerup", (event) => {
@@ -317,16 +342,22 @@ class Viewer {
       if (point !== null && point !== undefined) this.change({ point });
     }, { capture: true });
     on(node, "pointermove", (event) => {
-      if (event.buttons || waiting || !this.data) return;
+      if (event.buttons || waiting || !this.main?.drawn) return;
       waiting = true;
       requestAnimationFrame(() => {
         waiting = false;
-        this.hovered = this.data ? this[name]?.pick(...place(event)) ?? null : null;
-        node.classList.toggle("pmv-pointing", this.hovered !== null);
-        this.tell(this.hovered === null ? null : this.describe(this.hovered, name), event);
+        const point = this.data ? this[name]?.pick(...place(event)) ?? null : null;
+        node.classList.toggle("pmv-pointing", point !== null);
+        this.hover(point, name, event);
       });
     });
-    on(node, "pointerleave", () => { this.hovered = null; this.tell(null); });
+    on(node, "pointerleave", () => this.hover(null));
+  }
+
+  hover(point, name, event) {
+    this.hovered = point;
+    this.tell(point === null ? null : this.describe(point, name), event);
+    this.placeRings();
   }
 
   describe(point, name) {
@@ -424,8 +455,11 @@ class Viewer {
   }
 
   async download() {
-    const panes = [{ scene: this.main, node: this.parts["scene-main"], title: this.state.compare ? "Distilled student" : "" }];
-    if (this.state.compare) panes.push({ scene: this.compare, node: this.parts["scene-compare"], title: "Plain student" });
+    const pane = (name) => ({
+      scene: this[name], node: this.parts[`scene-${name}`], title: this.state.compare ? this.parts[`title-${name}`].textContent : "",
+      pin: this.state.point === null ? null : this[name].screenPositionOf(this.state.point),
+    });
+    const panes = this.state.compare ? [pane("main"), pane("compare")] : [pane("main")];
     const font = getComputedStyle(this.root).fontFamily;
     saveCanvas(await drawSnapshot(panes, this.data, this.painted.legend, this.theme, font), this.data.name);
   }
@@ -445,10 +479,7 @@ class Viewer {
       get name() { return viewer.data?.name ?? null; },
       settled: () => Promise.all([viewer.main?.queue, viewer.compare?.queue]).then(() => true),
       pick: (x, y) => viewer.main?.pick(x, y) ?? null,
-      screenPosition: (n) => {
-        const { points } = viewer.data;
-        return viewer.main.screenPosition(points[3 * n], points[3 * n + 1], points[3 * n + 2]);
-      },
+      screenPosition: (n) => viewer.main.screenPositionOf(n),
       imagePosition: (view, n) => {
         const { points, cameras } = viewer.data;
         return projectToImage(cameras, view, points[3 * n], points[3 * n + 1], points[3 * n + 2]).slice(0, 2);
