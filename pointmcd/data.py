@@ -72,7 +72,7 @@ def split_validation(
     """Split rows into train and validation, the same share of every class."""
     generator = np.random.default_rng(seed)
     held_out = [
-        generator.permutation(rows)[: round(share * len(rows))]
+        generator.permutation(rows)[: max(round(share * len(rows)), min(1, len(rows) - 1))]
         for rows in (np.flatnonzero(labels == label) for label in np.unique(labels))
     ]
     validation = np.sort(np.concatenate(held_out))

@@ -54,7 +54,7 @@ def run_teacher(
     result = judge_teacher(shipped, test_set, cache)
     return save_weights(
         shipped, weights, name="teacher", network=network,
-        training=_training_notes("train-teacher", data, recipe, run, len(rows)),
+        training=_training_notes("train-teacher", data, test, recipe, run, len(rows)),
         metrics=_metrics(result, test, run, len(held_out)), data_licence=MODELNET40_LICENCE,
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ def run_student(
     assert isinstance(shipped, Student)
     result = judge_student(shipped, load_point_set(test))
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
-    notes = _training_notes(command, data, recipe, run, len(rows)) | {"teacher": teacher_entry.sha256}
+    notes = _training_notes(command, data, test, recipe, run, len(rows)) | {"teacher": teacher_entry.sha256}
     return save_weights(
         shipped, weights, name=encoder + ("_plain" if plain else ""), network=network, training=notes,
         metrics=_metrics(result, test, run, len(held_out)), data_licence=MODELNET40_LICENCE,
@@ -158,12 +158,13 @@ def _rounded(model: nn.Module, network: dict[str, Any], device: torch.device) ->
     return shipped.to(device).eval()
 
 
-def _training_notes(command: str, data: str, recipe: Recipe, run: Run, shapes: int) -> dict[str, Any]:
+def _training_notes(command: str, data: str, test: str, recipe: Recipe, run: Run, shapes: int) -> dict[str, Any]:
     with (run.folder / "log.csv").open() as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     hardware = torch.cuda.get_device_name() if run.device.type == "cuda" else f"{os.cpu_count()} CPU cores"
     return {
-        "command": f"python -m pointmcd {command} --recipe {recipe.name} --epochs {recipe.epochs} --seed {run.seed}",
+        "command": f"python -m pointmcd {command} --data {Path(data).name} --test {Path(test).name} "
+        f"--recipe {recipe.name} --epochs {recipe.epochs} --seed {run.seed}",
         "recipe": asdict(recipe),
         "data": Path(data).name,
         "shapes": shapes,

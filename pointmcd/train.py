@@ -21,6 +21,7 @@ from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed
 from pointmcd.evaluate import BATCH, accuracy, predict
 from pointmcd.recipes import Recipe
 from pointmcd.teachers import ClassificationTeacher
+from pointmcd.types import ShapeError
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
@@ -53,8 +54,10 @@ def fit(
         loss: Rows of a batch and the batch's generator -> loss and the figures to log.
         validate: Figures of the validation split, after each epoch.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
     steps = shapes // recipe.batch_size
+    if steps == 0:
+        raise ShapeError(f"Training needs at least one batch of {recipe.batch_size} shapes, and there are {shapes}.")
+    run.folder.mkdir(parents=True, exist_ok=True)
     optimizer = _optimizer(model, recipe)
     state_file = run.folder / "checkpoint.pt"
     first_epoch = _resume(state_file, model, optimizer, recipe)
