@@ -623,7 +623,7 @@ def _theme() -> gr.themes.Base:
 
 
 CSS = """
-:root { --gap: 10px; }
+body { background: var(--body-background-fill) !important; }
 .gradio-container > .main { padding: 12px !important; }
 #studio { display: grid; grid-template-columns: 300px minmax(0, 1fr); gap: 14px; height: calc(100dvh - 24px); }
 #side { height: 100%; min-width: 0 !important; overflow: hidden auto; gap: 6px; flex-wrap: nowrap; padding-right: 2px; }

@@ -1,0 +1,327 @@
+"""Does the page keep its promises in a real browser, from the first paint to the download?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import app
+from pointmcd.shapes import load_shape
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+# Software GL, and no request of the browser's own.
+FLAGS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]  # fmt: skip
+# A bound for a busy machine; an idle one answers within a second.
+SLOWEST_MS = 60_000
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine")]
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    from pointmcd import load_models
+
+    return load_models(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def address(models: Any) -> Iterator[str]:
+    page = app.serve(models, port=7900)
+    yield page.local_url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser context: pages share its cache, while each page load is a visitor of its own to Gradio."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium.new_context(viewport={"width": 1440, "height": 900})
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open the page as a new visitor. However the visit goes, nothing leaves this machine and nothing complains."""
+    pages, foreign, complaints = [], [], []
+
+    def open_page(path: str = "/", *, shown: str = "chair.off", width: int = 1440, scheme: Any = "light") -> Any:
+        page = browser.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.set_default_timeout(SLOWEST_MS)
+        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else foreign.append(r.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.goto(address + path)
+        wait_until_shown(page, shown)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert foreign == []
+    assert complaints == []
+
+
+def wait_until_shown(page: Any, name: str) -> None:
+    """Wait until the viewer and the card show this shape and the scene has settled."""
+    page.wait_for_function(
+        "name => window.pointmcdViewer?.phase === 'ready' && window.pointmcdViewer.name === name"
+        " && document.querySelector('#card .name').textContent === name",
+        arg=name,
+    )
+    page.evaluate("() => window.pointmcdViewer.settled()")
+
+
+def seen(page: Any) -> int:
+    """How many points the scene shows as seen in the selected view."""
+    return int(page.evaluate("() => window.pointmcdViewer.strong"))
+
+
+def send(page: Any, path: Path | dict[str, Any]) -> None:
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def refusal(page: Any) -> str:
+    return str(page.locator("#card .refusal").text_content())
+
+
+def write_cube(path: Path, *, height: float = 2.0) -> Path:
+    corners = [f"{x} {y} {z * height}" for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    faces = ["4 0 1 3 2", "4 4 6 7 5", "4 0 4 5 1", "4 2 3 7 6", "4 0 2 6 4", "4 1 5 7 3"]
+    path.write_text("\n".join(["OFF", "8 6 0", *corners, *faces, ""]))
+    return path
+
+
+def screenshot(page: Any, name: str, tmp_path: Path, **settings: Any) -> Path:
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", **settings)
+    return folder / f"{name}.png"
+
+
+def test_the_first_example_is_analysed_without_a_click(visit: Any) -> None:
+    page = visit()
+    assert page.title() == "PointMCD Studio"
+    assert page.evaluate("() => window.pointmcdViewer.drawn") == 1024
+    assert page.locator("#card .notes li").count() >= 1
+    assert refusal(page) == ""
+
+
+def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: Any) -> None:
+    page = visit()
+    page.get_by_alt_text("airplane", exact=True).click()
+    wait_until_shown(page, "airplane.glb")
+    assert page.evaluate("() => window.pointmcdViewer.drawn") == 1024
+    assert "example=airplane" in page.url
+
+
+def test_each_view_shows_exactly_the_points_that_the_mask_holds(visit: Any, models: Any) -> None:
+    from pointmcd.analysis import analyze
+
+    mask = analyze(load_shape(app.examples()["mug"]), models).visibility.mask
+    page = visit("/?example=mug", shown="mug.ply")
+    counts = []
+    for view in range(len(mask)):
+        page.locator(f".pmv-thumb[data-view='{view}']").click()
+        counts.append(seen(page))
+    assert counts == mask.sum(axis=1).tolist()
+
+
+def test_a_file_of_ones_own_is_shown_and_leaves_room_for_the_next(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    for name in ("first.off", "second.off"):
+        send(page, write_cube(tmp_path / name))
+        wait_until_shown(page, name)
+    assert "example=" not in page.url
+    assert page.locator("#examples .selected").count() == 0
+
+
+def bad_files(folder: Path) -> list[Path]:
+    """One file of each kind that a visitor may send by mistake or by malice."""
+    texts = {
+        "empty.ply": "",
+        "words.xyz": "once upon a time\nthere was a cloud\n",
+        "short.off": "OFF\n8 6 0\n0 0 0\n",
+        "twice_the_same.csv": "x,y,z\n" + "1,2,3\n" * 50,
+        "not_finite.txt": "nan nan nan\n" * 50,
+        "outside.obj": "v 0 0\n" * 10,
+        "photo.jpeg": "not a shape",
+        "points.ply": "ply\nformat binary_little_endian 1.0\nelement vertex 4000000000\nproperty float x\n"
+        "property float y\nproperty float z\nend_header\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    np.save(folder / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        archive.writestr("chair.off", "OFF")
+    return sorted(folder.iterdir())
+
+
+def test_each_bad_file_is_refused_with_a_sentence_and_the_next_good_one_is_shown(visit: Any, tmp_path: Path) -> None:
+    page, folder = visit(), tmp_path / "bad"
+    folder.mkdir()
+    for bad in bad_files(folder):
+        send(page, bad)
+        page.wait_for_function(
+            "name => document.querySelector('#card .refusal').textContent.includes(name)", arg=bad.name
+        )
+        assert re.fullmatch(r".{20,400}\.", refusal(page), re.DOTALL), refusal(page)
+        assert page.evaluate("() => window.pointmcdViewer.name") == "chair.off"
+        assert page.locator("#card .name").text_content() == "chair.off"
+    send(page, write_cube(tmp_path / "good.off"))
+    wait_until_shown(page, "good.off")
+    assert page.locator("#card .refusal").is_hidden()
+
+
+def test_a_reader_that_crashes_costs_one_sentence(visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = visit()
+    with monkeypatch.context() as starved:
+        # With so little memory the reading process dies before it can report anything.
+        starved.setattr(app, "load_shape", lambda *args, **options: load_shape(*args, **options, memory_limit=2**24))
+        send(page, write_cube(tmp_path / "crash.off"))
+        page.wait_for_function("() => document.querySelector('#card .refusal').textContent.includes('crash.off')")
+    send(page, write_cube(tmp_path / "alive.off"))
+    wait_until_shown(page, "alive.off")
+
+
+def test_a_hostile_file_name_is_shown_as_text(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    name = (
+        "a ${document.title='owned'} {{value}} <script>document.title='owned'</script><img src=x onerror=alert(1)>.off"
+    )
+    content = write_cube(tmp_path / "plain.off").read_bytes()
+    # A slash cannot be part of a file's name, so the closing tag goes without.
+    name = name.replace("/", "")
+    send(page, {"name": name, "mimeType": "application/octet-stream", "buffer": content})
+    wait_until_shown(page, name)
+    assert page.title() == "PointMCD Studio"
+    assert page.locator("#card img, #viewer img[src=x], #card script").count() == 0
+
+
+def test_the_address_restores_example_options_view_and_colours(visit: Any) -> None:
+    page = visit(
+        "/?example=table&views=6&visibility=zbuffer&elevation_deg=10&seed=4#view=3&color=wins", shown="table.npz"
+    )
+    assert page.locator(".pmv-thumb").count() == 6
+    assert page.get_by_label("number input for Views").input_value() == "6"
+    assert page.get_by_label("Visibility", exact=True).input_value() == "Z-buffer"
+    assert page.get_by_label("Sampling seed").input_value() == "4"
+    state = page.evaluate("() => window.pointmcdViewer.state")
+    assert (state["view"], state["mode"]) == (2, "wins")
+    for part in (
+        "example=table",
+        "views=6",
+        "visibility=zbuffer",
+        "elevation_deg=10",
+        "seed=4",
+        "view=3",
+        "color=wins",
+    ):
+        assert part in page.url
+
+
+def test_nonsense_in_the_address_leaves_the_defaults(visit: Any) -> None:
+    page = visit("/?example=%3Cscript%3E&views=999&student=..%2F..&up=sideways#view=999&color=%24%7B1%7D&point=-1")
+    assert page.locator(".pmv-thumb").count() == 12
+    assert page.get_by_label("number input for Views").input_value() == "12"
+
+
+def test_changing_an_option_analyses_the_same_shape_again(visit: Any) -> None:
+    page = visit()
+    views = page.get_by_label("number input for Views")
+    views.fill("5")
+    views.blur()
+    page.wait_for_function("() => document.querySelectorAll('.pmv-thumb').length === 5")
+    page.get_by_label("Up axis of the file").click()
+    page.get_by_role("option", name="Y up").click()
+    page.wait_for_function("() => document.querySelector('#card .notes').textContent.includes('Y-up')")
+    assert page.evaluate("() => window.pointmcdViewer.name") == "chair.off"
+    assert "views=5" in page.url
+    assert "up=y" in page.url
+
+
+def test_two_visitors_do_not_see_each_others_shapes(visit: Any, tmp_path: Path) -> None:
+    mine, theirs = visit(), visit("/?example=lamp", shown="lamp.csv")
+    send(mine, write_cube(tmp_path / "mine.off"))
+    wait_until_shown(mine, "mine.off")
+    for page, views in ((theirs, "4"), (mine, "3")):
+        page.get_by_label("number input for Views").fill(views)
+        page.get_by_label("number input for Views").blur()
+        page.wait_for_function("n => document.querySelectorAll('.pmv-thumb').length === n", arg=int(views))
+    assert mine.evaluate("() => window.pointmcdViewer.name") == "mine.off"
+    assert theirs.evaluate("() => window.pointmcdViewer.name") == "lamp.csv"
+
+
+def test_the_downloads_hold_the_shape_on_the_page(visit: Any, tmp_path: Path) -> None:
+    page = visit("/?views=4")
+    kept = {}
+    for label in ("PNG", "NPZ", "JSON"):
+        with page.expect_download() as download:
+            page.locator("#downloads").get_by_role("button", name=label, exact=True).click()
+        kept[label] = tmp_path / download.value.suggested_filename
+        download.value.save_as(kept[label])
+    assert [path.name for path in kept.values()] == ["chair.png", "chair.npz", "chair.json"]
+    assert kept["PNG"].read_bytes().startswith(b"\x89PNG")
+    assert json.loads(kept["JSON"].read_text(encoding="utf-8"))["views"] == 4
+    with np.load(kept["NPZ"]) as arrays:
+        assert arrays["visibility"].shape == (4, 1024)
+
+
+def test_the_page_fits_a_laptop_screen_without_scrolling(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    screenshot(page, "light_1440x900", tmp_path)
+    inner, outer = page.evaluate("() => [window.innerHeight, document.documentElement.scrollHeight]")
+    assert outer <= inner
+    column = page.evaluate(
+        "() => { const side = document.querySelector('#side'); return [side.scrollHeight, side.clientHeight]; }"
+    )
+    assert column[0] <= column[1]
+
+
+def test_the_page_is_usable_on_a_telephone(visit: Any, tmp_path: Path) -> None:
+    page = visit(width=420)
+    screenshot(page, "light_420", tmp_path, full_page=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    order = [page.locator(name).bounding_box()["y"] for name in ("#examples", "#upload", "#viewer", "#options")]
+    assert order == sorted(order)
+
+
+def test_dark_follows_the_system_and_the_button_turns_it(visit: Any, tmp_path: Path) -> None:
+    page = visit(scheme="dark")
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    screenshot(page, "dark_1440x900", tmp_path)
+    page.get_by_role("button", name="Light or dark").click()
+    page.wait_for_function("() => !document.body.classList.contains('dark')")
+    assert sum(map(int, re.findall(r"\d+", dark)[:3])) < 120
+    assert page.evaluate(ground) != dark
+    assert "__theme=light" in page.url
+
+
+def test_each_question_mark_of_the_side_opens_two_lines(visit: Any) -> None:
+    page = visit()
+    marks = page.locator("#side summary")
+    assert marks.count() >= 2
+    for index in range(marks.count()):
+        marks.nth(index).click()
+        text = page.locator("#side details[open] p").nth(0)
+        assert text.is_visible()
+        assert len(str(text.text_content())) > 40
+        marks.nth(index).click()
