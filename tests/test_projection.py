@@ -1,0 +1,165 @@
+"""Does each view get the maximum over exactly the points it sees, and do gradients go to the winners alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from pointmcd.projection import PointFeatures, masked_pool, project, view_pool
+
+Pool = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def cpu_pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    return project(PointFeatures(features), visibility)
+
+
+BACK_ENDS = pytest.mark.parametrize("pool", [cpu_pool, masked_pool])
+SIGNS = pytest.mark.parametrize("signed", [True, False])
+
+
+def naive_pool(features: Tensor, visibility: Tensor) -> Tensor:
+    """The obvious twin: every view gets a copy of all features, hidden points are minus infinity, then the maximum."""
+    copies = features[:, None].repeat(1, visibility.shape[1], 1, 1)  # (B, V, M, D)
+    best = torch.where(visibility[..., None], copies, float("-inf")).amax(dim=2)
+    return torch.where(visibility.any(dim=2)[..., None], best, 0.0)
+
+
+def drawn(*, signed: bool, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features (2, 40, 7) without ties, and visibility (2, 5, 40) with one view that sees nothing and one all."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(2, 40, 7, generator=generator) - (2.0 if signed else 0.0)
+    if not signed:
+        features = features.abs()
+    visibility = torch.rand(2, 5, 40, generator=generator) < 0.3
+    visibility[0, 1] = False
+    visibility[1, 3] = True
+    return features, visibility
+
+
+@BACK_ENDS
+@SIGNS
+def test_pooling_equals_its_naive_twin_exactly(pool: Pool, signed: bool) -> None:
+    features, visibility = drawn(signed=signed)
+    assert torch.equal(pool(features, visibility)[0], naive_pool(features, visibility))
+
+
+@BACK_ENDS
+@SIGNS
+def test_the_gradient_equals_that_of_the_naive_twin(pool: Pool, signed: bool) -> None:
+    features, visibility = drawn(signed=signed)
+    weight = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(1))
+    ours, naive = (features.clone().requires_grad_() for _ in range(2))
+    (pool(ours, visibility)[0] * weight).sum().backward()
+    (naive_pool(naive, visibility) * weight).sum().backward()
+    torch.testing.assert_close(ours.grad, naive.grad, rtol=0, atol=1e-5)
+
+
+def test_a_table_made_by_hand() -> None:
+    features = torch.tensor([[[1.0, -5.0], [3.0, -2.0], [-4.0, -1.0]]])
+    visibility = torch.tensor([[[True, False, True], [False, True, True], [False, False, False], [True, True, True]]])
+    projection = project(PointFeatures(features), visibility)
+    assert projection.features.tolist() == [[[1, -1], [3, -1], [0, 0], [3, -1]]]
+    assert projection.winners.tolist() == [[[0, 2], [1, 2], [-1, -1], [1, 2]]]
+
+
+@BACK_ENDS
+def test_a_view_that_sees_nothing_gives_zero_and_no_gradient(pool: Pool) -> None:
+    features = torch.full((1, 4, 3), -2.0, requires_grad=True)
+    pooled, winners = pool(features, torch.zeros(1, 1, 4, dtype=torch.bool))
+    pooled.sum().backward()
+    assert (pooled == 0).all()
+    assert (winners == -1).all()
+    assert features.grad is not None
+    assert (features.grad == 0).all()
+
+
+@SIGNS
+def test_a_view_that_sees_everything_equals_global_pooling(signed: bool) -> None:
+    features, _ = drawn(signed=signed)
+    everything = torch.ones(2, 1, 40, dtype=torch.bool)
+    assert torch.equal(view_pool(features, everything)[:, 0], features.amax(dim=1))
+
+
+def test_permuting_the_points_permutes_the_winners_and_changes_nothing_else() -> None:
+    features, visibility = drawn(signed=True)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(2))
+    before = project(PointFeatures(features), visibility)
+    after = project(PointFeatures(features[:, order]), visibility[:, :, order])
+    assert torch.equal(after.features, before.features)
+    seen = after.winners >= 0
+    assert torch.equal(order[after.winners[seen]], before.winners[seen])
+    assert torch.equal(seen, before.winners >= 0)
+
+
+@BACK_ENDS
+def test_every_winner_is_seen_and_has_the_pooled_value(pool: Pool) -> None:
+    features, visibility = drawn(signed=True)
+    pooled, winners = pool(features, visibility)
+    for b, v, d in torch.cartesian_prod(torch.arange(2), torch.arange(5), torch.arange(7)).tolist():
+        winner = int(winners[b, v, d])
+        if visibility[b, v].any():
+            assert visibility[b, v, winner]
+            assert features[b, winner, d] == pooled[b, v, d]
+        else:
+            assert winner == -1
+
+
+def test_visibility_is_tested_on_the_anchors_of_a_hierarchical_encoder() -> None:
+    # Points 4 and 1 of five are kept; each view sees one of them, and the third sees neither.
+    features = PointFeatures(torch.tensor([[[7.0], [9.0]]]), index=torch.tensor([[4, 1]]))
+    visibility = torch.tensor([[[True, False, True, True, True], [False, True] + [False] * 3, [True] + [False] * 4]])
+    projection = project(features, visibility)
+    assert projection.features.tolist() == [[[7], [9], [0]]]
+    assert projection.winners.tolist() == [[[4], [1], [-1]]]
+
+
+def test_an_index_that_keeps_every_point_in_order_changes_nothing() -> None:
+    features, visibility = drawn(signed=True)
+    plain = project(PointFeatures(features), visibility)
+    indexed = project(PointFeatures(features, index=torch.arange(40).repeat(2, 1)), visibility)
+    assert torch.equal(plain.features, indexed.features)
+    assert torch.equal(plain.winners, indexed.winners)
+
+
+@BACK_ENDS
+def test_the_derivative_is_right_in_float64(pool: Pool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    visibility = torch.rand(2, 3, 6, generator=generator) < 0.5
+    visibility[0, 0] = False
+    assert torch.autograd.gradcheck(lambda x: pool(x, visibility)[0], features)
+
+
+@BACK_ENDS
+def test_equal_features_share_no_gradient_twice(pool: Pool) -> None:
+    features = torch.ones(1, 5, 2, requires_grad=True)
+    pool(features, torch.ones(1, 3, 5, dtype=torch.bool))[0].sum().backward()
+    assert features.grad is not None
+    assert features.grad.sum() == 3 * 2  # one winner per view and channel
+
+
+@BACK_ENDS
+def test_pooling_works_under_bfloat16_autocast(pool: Pool) -> None:
+    features, visibility = drawn(signed=True)
+    layer = torch.nn.Linear(7, 11)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rows = layer(features)
+        pooled, winners = pool(rows, visibility)
+    assert rows.dtype == torch.bfloat16
+    assert torch.equal(pooled, naive_pool(rows, visibility))
+    pooled.float().sum().backward()
+    assert layer.weight.grad is not None
+    assert torch.isfinite(layer.weight.grad).all()
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_multiplying_by_the_mask_would_be_wrong_for_signed_features() -> None:
+    # What the released code does: a hidden point then counts as 0 and wins over every negative feature.
+    features, visibility = torch.tensor([[[-1.0], [-3.0]]]), torch.tensor([[[False, True]]])
+    multiplied = (features[:, None] * visibility[..., None]).amax(dim=2)
+    assert multiplied.item() == 0
+    assert view_pool(features, visibility).item() == -3
