@@ -60,7 +60,7 @@ class Student(nn.Module):
         Raises:
             ValueError: Visibility does not fit the points.
         """
-        if visibility is not None and (visibility.shape[0], visibility.shape[2]) != points.shape[:2]:
+        if visibility is not None and (visibility.ndim != 3 or visibility.shape[::2] != points.shape[:2]):
             raise ValueError(
                 f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
             )

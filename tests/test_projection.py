@@ -148,7 +148,7 @@ def test_pooling_works_under_bfloat16_autocast(pool: Pool) -> None:
     layer = torch.nn.Linear(7, 11)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rows = layer(features)
-        pooled, winners = pool(rows, visibility)
+        pooled, _ = pool(rows, visibility)
     assert rows.dtype == torch.bfloat16
     assert torch.equal(pooled, naive_pool(rows, visibility))
     pooled.float().sum().backward()
