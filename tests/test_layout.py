@@ -21,15 +21,16 @@ MODULES = sorted(
 
 # Runs before the imports: every forbidden deed is written down, whoever does it and however it is caught.
 WATCH = """
-import json, sys
+import json, sys, threading
 NETWORK = ("socket.connect", "socket.bind", "socket.getaddrinfo")
-STARTS = ("_thread.start_new_thread", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.system")
+STARTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system")
 deeds = []
 def watch(event, args):
     weights = event == "open" and str(args[0]).endswith((".safetensors", ".pt", ".pth"))
     if weights or event in NETWORK + STARTS:
         deeds.append(f"{event} {args}")
 sys.addaudithook(watch)
+threading.Thread.start = lambda thread: deeds.append(f"thread {thread}")  # older Pythons audit no threads
 """
 
 
@@ -61,7 +62,7 @@ def test_importing_every_module_reads_no_weights_opens_no_connection_and_starts_
     ("deed", "event"),
     [
         ("import socket; socket.socket().connect_ex(('127.0.0.1', 9))", "socket.connect"),
-        ("import threading; threading.Thread(target=print).start()", "_thread.start_new_thread"),
+        ("import threading; threading.Thread(target=print).start()", "thread"),
         ("open('missing.pt', 'rb')", "open"),
     ],
 )
