@@ -4,8 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
-    missing=chromium
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing=chromium
 # Playwright brings its driver, but not the one library which that loads.
 .venv/bin/python -m playwright --version >/dev/null 2>&1 || missing="$missing libatomic1"
 [ -z "$missing" ] && exit 0
