@@ -292,15 +292,16 @@ def test_normals_and_colours_are_told_apart_in_either_order():
 
 def test_pts_holds_intensity_before_colours():
     intensity = np.arange(50)[:, None]
-    shape = parse("50\n" + text_of(some_points(), intensity, BYTES), ".pts")
-    np.testing.assert_array_equal(shape.colors, BYTES)
-    assert "Column 4 not used." in shape.notes
+    for count_line in ("50\n", ""):
+        shape = parse(count_line + text_of(some_points(), intensity, BYTES), ".pts")
+        np.testing.assert_array_equal(shape.colors, BYTES)
+        assert "Column 4 read as intensity or label (not used)." in shape.notes
 
 
 def test_a_label_after_the_colours_is_not_used():
     shape = parse(text_of(some_points(), BYTES, np.full((50, 1), 7)), ".txt")
     np.testing.assert_array_equal(shape.colors, BYTES)
-    assert "Column 7 not used." in shape.notes
+    assert "Column 7 read as intensity or label (not used)." in shape.notes
 
 
 def test_a_header_decides_what_the_columns_are():

@@ -14,14 +14,14 @@ from pointmcd.reading.glb import read_glb
 from pointmcd.reading.meshes import read_obj, read_off, read_stl
 from pointmcd.reading.pcd import read_pcd
 from pointmcd.reading.ply import read_ply
-from pointmcd.reading.table import read_text
+from pointmcd.reading.table import read_pts, read_text
 from pointmcd.types import Shape, ShapeError
 
 READERS: dict[str, Callable[[bytes], Shape]] = {
     ".ply": read_ply,
     ".pcd": read_pcd,
     ".xyz": read_text,
-    ".pts": read_text,
+    ".pts": read_pts,
     ".txt": read_text,
     ".csv": read_text,
     ".asc": read_text,

@@ -50,11 +50,11 @@ def shape_from_unnamed_columns(rows: Float[np.ndarray, "N C"], *, intensity_firs
     """Make a point set of numbers whose meaning must be guessed from their range.
 
     Columns 1 to 3 are x, y, z. Of the others, three columns of unit rows are normals, three columns within 0..255
-    (integers) or within 0..1 are colours, anything else is not used.
+    (integers) or within 0..1 are colours, one alone is intensity or a label, anything else is not used.
 
     Args:
         rows: At least three columns.
-        intensity_first: Of four extra columns, read the first as intensity (.pts: x y z intensity r g b).
+        intensity_first: Of four extra columns, the first is intensity (.pts: x y z intensity r g b).
     """
     colors = None
     notes = []
@@ -76,9 +76,11 @@ def shape_from_unnamed_columns(rows: Float[np.ndarray, "N C"], *, intensity_firs
         else:
             unused.append(column)
             column += 1
-    if unused:
+    if len(unused) == 1:
+        notes.append(f"Column {unused[0] + 1} read as intensity or label (not used).")
+    elif unused:
         listed = ", ".join(str(index + 1) for index in unused[:8])
-        notes.append(f"{'Column' if len(unused) == 1 else 'Columns'} {listed} not used.")
+        notes.append(f"Columns {listed} not used.")
     return Shape("", np.ascontiguousarray(rows[:, :3], dtype=np.float64), colors=colors, notes=tuple(notes))
 
 

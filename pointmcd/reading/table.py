@@ -17,8 +17,12 @@ _MOST_HEADER_LINES = 12
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
 
-def read_text(data: bytes) -> Shape:
-    """Read .xyz, .pts, .txt, .csv and .asc: one point per line; separator, header and columns are found out.
+def read_text(data: bytes, *, intensity_first: bool = False) -> Shape:
+    """Read .xyz, .txt, .csv and .asc: one point per line; separator, header and columns are found out.
+
+    Args:
+        data: The whole file.
+        intensity_first: Of four extra columns, the first is intensity.
 
     Raises:
         ShapeError: Not text, decimal commas, a line that is no point.
@@ -47,11 +51,16 @@ def read_text(data: bytes) -> Shape:
     if len(fields) == rows.shape[1] and {"x", "y", "z"} <= set(fields):
         shape = shape_from_named_columns({name or f"column {i + 1}": rows[:, i] for i, name in enumerate(fields)})
     else:
-        shape = shape_from_unnamed_columns(rows, intensity_first=promised is not None)
+        shape = shape_from_unnamed_columns(rows, intensity_first=intensity_first)
     if promised is not None and promised != len(rows):
         note = f"The file says it has {counted(promised, 'point')}, it has {len(rows):,}."
         shape = Shape("", shape.vertices, colors=shape.colors, notes=(note, *shape.notes))
     return shape
+
+
+def read_pts(data: bytes) -> Shape:
+    """Read .pts, a text whose convention is a count line, then x y z, intensity, r g b."""
+    return read_text(data, intensity_first=True)
 
 
 def plain_text(data: bytes) -> bytes:
