@@ -147,6 +147,7 @@ def analyze(
         images = torch.from_numpy(renders.images).to(models.device).permute(0, 3, 1, 2).float() / 255
         taught = models.teacher(images[None])
         heat_maps = models.teacher.heat_maps(taught, taught.logits.argmax(dim=1))[0]
+    points = len(cloud.points)  # fewer than asked for where the file has fewer
     batch = torch.from_numpy(cloud.points).to(models.device)[None]
     mask = torch.from_numpy(seen.mask).to(models.device)[None]
     with clock("student"):
@@ -156,9 +157,11 @@ def analyze(
         with clock("plain"):
             plain_output = models.plains[student](batch, mask)
     with clock("explain"):
-        student_view = _student_view(models.students[student], distilled, taught, models.weights[student])
+        student_view = _student_view(
+            models.students[student], distilled, taught, models.weights[student], points=points
+        )
         plain_view = plain_output and _student_view(
-            models.plains[student], plain_output, taught, models.weights[f"{student}_plain"]
+            models.plains[student], plain_output, taught, models.weights[f"{student}_plain"], points=points
         )
     return Analysis(
         name=shape.name,
@@ -202,10 +205,12 @@ def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
     )
 
 
-def _student_view(student: Student, output: StudentOutput, taught: TeacherOutput, weights: str) -> StudentView:
+def _student_view(
+    student: Student, output: StudentOutput, taught: TeacherOutput, weights: str, *, points: int
+) -> StudentView:
     assert output.view_features is not None
     assert output.winners is not None
-    shares, bias = alignment_shares(student, output, taught.view_features)
+    shares, bias = alignment_shares(student, output, taught.view_features, points=points)
     return StudentView(
         prediction=_prediction(output),
         winners=output.winners[0].cpu().numpy(),
@@ -213,13 +218,13 @@ def _student_view(student: Student, output: StudentOutput, taught: TeacherOutput
         similarity=_numpy(cosine_matrix(output.view_features, taught.view_features)[0]),
         alignment=_numpy(shares[0]),
         alignment_bias=_numpy(bias[0]),
-        feature_colors=_numpy(principal_colors(output.features.values[0])),
+        feature_colors=_numpy(principal_colors(student.encoder.output_layer(output.trunk.values)[0])),
         weights=weights,
     )
 
 
 def alignment_shares(
-    student: Student, output: StudentOutput, teacher_views: Float[Tensor, "B V T"]
+    student: Student, output: StudentOutput, teacher_views: Float[Tensor, "B V T"], *, points: int
 ) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
     """Split each cosine `cos(g_k, v_k)` over the points that made `g_k` (evaluation mode).
 
@@ -231,16 +236,15 @@ def alignment_shares(
         Share of each point in each view, and the bias's share.
     """
     assert output.view_features is not None
+    assert output.view_pools is not None
     assert output.winners is not None
     weight, bias = folded(student.head.alignment)
     views = output.view_features
     lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
     pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
-    winners = output.winners.clamp(min=0)
-    pooled = output.features.values.gather(1, winners.flatten(1).view(len(winners), -1, winners.shape[-1]))
-    terms = torch.where(output.winners >= 0, (pull @ weight) * pooled, 0.0)
-    shares = terms.new_zeros(*views.shape[:2], output.features.values.shape[1])
-    return shares.scatter_add_(2, winners, terms), pull @ bias
+    terms = (pull @ weight) * output.view_pools  # 0 where the view sees nothing
+    shares = terms.new_zeros(*views.shape[:2], points)
+    return shares.scatter_add_(2, output.winners.clamp(min=0), terms), pull @ bias
 
 
 def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 5) -> Float[Tensor, "N 3"]:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +52,25 @@ def load_point_set(path: str | Path) -> PointSet:
     """Read `points (S, N, 3)`, `labels (S,)` and `class_names` from an .npz file.
 
     Raises:
-        ShapeError: The file is missing, is no .npz or lacks an array.
+        ShapeError: The file is missing, is no .npz, lacks an array, or its arrays do not fit together.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             points, labels, names = (arrays[key] for key in ("points", "labels", "class_names"))
     except FileNotFoundError as error:
         raise ShapeError(f"{path}: there is no such file. Give an .npz with points, labels and class_names.") from error
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ShapeError(f"{path}: not a data set: an .npz with points, labels and class_names is needed.") from error
-    if points.ndim != 3 or points.shape[2] != 3 or len(points) != len(labels):
+    if points.ndim != 3 or points.shape[2] != 3 or labels.shape != points.shape[:1]:
         raise ShapeError(
             f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}."
         )
+    if not points.size:
+        raise ShapeError(f"{path}: there are no points in it: its points are {points.shape}.")
+    if not (np.issubdtype(points.dtype, np.number) and np.isfinite(points).all()):
+        raise ShapeError(f"{path}: every coordinate must be a finite number.")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= len(names):
+        raise ShapeError(f"{path}: every label must be an index into its {len(names)} class_names.")
     return PointSet(points.astype(np.float32), labels.astype(np.int64), tuple(str(name) for name in names))
 
 
@@ -135,7 +143,7 @@ def prepare_views(
     if todo:
         jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
         context = multiprocessing.get_context("spawn")
-        with context.Pool(workers or os.cpu_count() or 1) as pool:
+        with context.Pool(min(workers or os.cpu_count() or 1, len(jobs))) as pool:
             for finished in tqdm(
                 pool.imap_unordered(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"
             ):

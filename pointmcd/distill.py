@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -10,9 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pointmcd.projection import PointFeatures, project
+from pointmcd.projection import PointFeatures
 from pointmcd.students import create_encoder
 from pointmcd.students.heads import ClassificationHead
+from pointmcd.students.layers import everything
 
 
 class StudentOutput(NamedTuple):
@@ -23,18 +23,21 @@ class StudentOutput(NamedTuple):
         logits: Class scores.
         view_features: `g_k`, one descriptor per view (Eq. 5).
         view_logits: The classifier's scores of each view descriptor.
-        features: Point features as the encoder left them.
+        view_pools: Max-pooled point features of each view, before the alignment head.
         winners: Input point that won each channel of each view; -1 where the view sees nothing.
         global_winners: Input point that won each channel of the pool over all points.
+        trunk: Features before the encoder's output layer, and the encoder's penalty. The output layer's features of
+            single points are never needed to answer: `encoder(points)` gives them to those who want to look.
     """
 
     shape_feature: Float[Tensor, "B T"]
     logits: Float[Tensor, "B K"]
     view_features: Float[Tensor, "B V T"] | None
     view_logits: Float[Tensor, "B V K"] | None
-    features: PointFeatures
+    view_pools: Float[Tensor, "B V D"] | None
     winners: Int[Tensor, "B V D"] | None
     global_winners: Int[Tensor, "B D"]
+    trunk: PointFeatures
 
 
 class Student(nn.Module):
@@ -64,24 +67,27 @@ class Student(nn.Module):
             raise ValueError(
                 f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
             )
-        features: PointFeatures = self.encoder(points)
         # The pool over all points is the view that sees everything: one pooling pass serves classifier and views.
-        everything = torch.ones(len(points), 1, points.shape[1], dtype=torch.bool, device=points.device)
-        if visibility is None or self.isolate_views:
-            pooled = project(features, everything)
-        else:
-            pooled = project(features, torch.cat([everything, visibility], dim=1))
+        whole = everything(points)
+        masks = whole if visibility is None else torch.cat([whole, visibility], dim=1)
+        trunk = self.encoder.trunk(points)
+        pooled = self.encoder.output_layer.pooled(trunk, masks)
         shape_feature, logits = self.head.classify(pooled.features[:, 0])
-        view_features = view_logits = winners = None
+        view_pools = view_features = view_logits = winners = None
         if visibility is not None:
-            if self.isolate_views:
-                views = project(replace(features, values=features.values.detach()), visibility)
-                view_values, winners = views.features, views.winners
-            else:
-                view_values, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
-            view_features = self.head.alignment(view_values)
+            view_pools, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
+            view_features = self.head.alignment(view_pools.detach() if self.isolate_views else view_pools)
             view_logits = self.head.classifier(view_features)
-        return StudentOutput(shape_feature, logits, view_features, view_logits, features, winners, pooled.winners[:, 0])
+        return StudentOutput(
+            shape_feature=shape_feature,
+            logits=logits,
+            view_features=view_features,
+            view_logits=view_logits,
+            view_pools=view_pools,
+            winners=winners,
+            global_winners=pooled.winners[:, 0],
+            trunk=trunk,
+        )
 
 
 def smoothed_cross_entropy(

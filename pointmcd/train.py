@@ -218,8 +218,8 @@ def train_student(
         assert output.view_features is not None
         distil = distillation_loss(output.view_features, targets[rows[:, None], views])
         total = recipe.task_weight * task + recipe.distil_weight * distil
-        if output.features.penalty is not None:
-            total = total + recipe.penalty_weight * output.features.penalty
+        if output.trunk.penalty is not None:
+            total = total + recipe.penalty_weight * output.trunk.penalty
         right = (output.logits.argmax(1) == labels[rows]).float().mean()
         return total, {"task_loss": task, "distil_loss": distil, "train_accuracy": right}
 

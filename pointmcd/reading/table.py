@@ -33,7 +33,7 @@ def read_text(data: bytes, *, intensity_first: bool = False) -> Shape:
     first = body.split(b"\n", 1)[0]
     delimiter = next((mark for mark in (b";", b",") if mark in first), b"")
     _refuse_decimal_commas(first, delimiter, line_number)
-    body = _without_comments(body, delimiter)
+    body = _without_comments(body)
     if delimiter:
         body = _with_spaces(body, delimiter)
     if b'"' in body:
@@ -155,7 +155,7 @@ def _decimal_comma(line_number: int, word: bytes) -> str:
     return f"line {line_number}: decimal comma in {quoted(word)}: save with decimal points (1.5, not 1,5)."
 
 
-def _without_comments(body: bytes, delimiter: bytes) -> bytes:
+def _without_comments(body: bytes) -> bytes:
     """Blank out comments, keeping the lines so that line numbers stay right."""
     if b"#" in body:
         body = re.sub(rb"#[^\n]*", b"", body)

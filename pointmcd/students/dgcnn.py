@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pointmcd.ops import gather, knn
 from pointmcd.projection import PointFeatures
-from pointmcd.students.layers import DenseNorm
+from pointmcd.students.layers import DenseNorm, update_running_statistics
 
 NEIGHBOURS = 20  # paper, classification
 SLOPE = 0.2
@@ -45,23 +45,13 @@ class EdgeConv(nn.Module):
         if self.training:
             edges = around.float() + own.float()[:, :, None, :]
             variance, mean = torch.var_mean(edges, dim=(0, 1, 2), correction=0)
-            self._update_statistics(mean.detach(), variance.detach(), edges.numel() // edges.shape[-1])
+            update_running_statistics(norm, mean.detach(), variance.detach(), rows=edges.numel() // edges.shape[-1])
         else:
             assert norm.running_mean is not None
             assert norm.running_var is not None
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return extreme * scale + (norm.bias - mean * scale)
-
-    def _update_statistics(self, mean: Tensor, variance: Tensor, edges: int) -> None:
-        norm = self.norm
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.momentum is not None
-        assert norm.num_batches_tracked is not None
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * edges / max(edges - 1, 1), norm.momentum)  # unbiased, as in torch
-        norm.num_batches_tracked.add_(1)
 
 
 class DGCNN(nn.Module):
@@ -75,9 +65,18 @@ class DGCNN(nn.Module):
         self.edges = nn.ModuleList(EdgeConv(a, b) for a, b in pairwise(widths))
         self.fusion = DenseNorm(sum(widths[1:]), self.feature_dim)
 
-    def forward(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+    @property
+    def output_layer(self) -> DenseNorm:
+        """What turns the trunk's features into the point features."""
+        return self.fusion
+
+    def trunk(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+        """Everything before the output layer."""
         levels, x = [], points
         for edge in self.edges:
             x = edge(x)
             levels.append(x)
-        return PointFeatures(self.fusion(torch.cat(levels, dim=-1)))
+        return PointFeatures(torch.cat(levels, dim=-1))
+
+    def forward(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+        return PointFeatures(self.fusion(self.trunk(points).values))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from pointmcd.projection import PointFeatures, Projection, project
 
 
 class DenseNorm(nn.Module):
@@ -23,3 +26,54 @@ class DenseNorm(nn.Module):
         rows = self.norm(self.linear(x).flatten(0, -2))
         activated = F.leaky_relu(rows, self.slope) if self.slope else F.relu(rows)
         return activated.view(*x.shape[:-1], -1)
+
+    def pooled(self, x: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Projection:
+        """Compute `project(self(x), visibility)` without ever normalising a point's feature.
+
+        Batch norm and activation are monotone in each channel, so they may follow the maximum: only the pooled values
+        pass through them (a channel of negative scale is pooled by its minimum). The batch statistics of a linear map
+        follow from its input's mean and covariance. This halves a training step.
+        """
+        norm = self.norm
+        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)
+        extreme = project(PointFeatures(F.linear(x.values, self.linear.weight * sign[:, None]), x.index), visibility)
+        mean, variance = self._statistics(x.values) if self.training else (norm.running_mean, norm.running_var)
+        assert mean is not None
+        assert variance is not None
+        own = 0.0 if self.linear.bias is None else self.linear.bias
+        centred = extreme.features.to(norm.weight.dtype) * sign + own - mean
+        normalised = centred * (norm.weight * torch.rsqrt(variance + norm.eps)) + norm.bias
+        activated = F.leaky_relu(normalised, self.slope)
+        return Projection(activated.masked_fill(extreme.winners < 0, 0.0), extreme.winners)
+
+    def _statistics(self, x: Float[Tensor, "B N C"]) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+        """Mean and variance of the linear map's output over all rows; running statistics follow, as in BatchNorm1d."""
+        weight = self.linear.weight
+        with torch.autocast(x.device.type, enabled=False):  # variances want full precision
+            rows = x.flatten(0, -2).to(weight.dtype)
+            mean_input = rows.mean(dim=0)
+            deviation = rows - mean_input
+            covariance = deviation.T @ deviation / len(rows)
+            mean = F.linear(mean_input, weight, self.linear.bias)
+            variance = ((weight @ covariance) * weight).sum(dim=1)
+        update_running_statistics(self.norm, mean.detach(), variance.detach(), rows=len(rows))
+        return mean, variance
+
+
+@torch.no_grad()
+def update_running_statistics(
+    norm: nn.BatchNorm1d, mean: Float[Tensor, " D"], variance: Float[Tensor, " D"], *, rows: int
+) -> None:
+    """Move a batch norm's running statistics towards a batch's, as torch does: with the unbiased variance."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.momentum is not None
+    assert norm.num_batches_tracked is not None
+    norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
+    norm.running_var.lerp_((variance * rows / max(rows - 1, 1)).to(norm.running_var), norm.momentum)
+    norm.num_batches_tracked.add_(1)
+
+
+def everything(points: Float[Tensor, "B N C"]) -> Bool[Tensor, "B 1 N"]:
+    """Make the mask of a view that sees every point: pooling by it is pooling over the whole shape."""
+    return torch.ones(len(points), 1, points.shape[1], dtype=torch.bool, device=points.device)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pointmcd.projection import PointFeatures
-from pointmcd.students.layers import DenseNorm
+from pointmcd.students.layers import DenseNorm, everything
 
 
 class TransformNet(nn.Module):
@@ -23,7 +23,10 @@ class TransformNet(nn.Module):
         self.transform = nn.Linear(64, channels * channels)
 
     def forward(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B C C"]:
-        offset: Tensor = self.transform(self.shape(self.points(x).amax(dim=1)))
+        first, second, last = self.points
+        assert isinstance(last, DenseNorm)
+        pooled = last.pooled(PointFeatures(second(first(x))), everything(x)).features[:, 0]
+        offset: Tensor = self.transform(self.shape(pooled))
         identity = torch.eye(self.channels, dtype=offset.dtype, device=offset.device)
         return offset.view(-1, self.channels, self.channels) + identity
 
@@ -41,11 +44,21 @@ class PointNet(nn.Module):
         self.layer2 = DenseNorm(64, 128, bias=True)
         self.layer3 = DenseNorm(128, 1024, bias=True)
 
-    def forward(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+    @property
+    def output_layer(self) -> DenseNorm:
+        """What turns the trunk's features into the point features."""
+        return self.layer3
+
+    def trunk(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+        """Everything before the output layer, and the T-Net regulariser."""
         x = self.layer1(torch.bmm(points, self.input_transform(points).to(points)))
         transform = self.feature_transform(x)
         x = torch.bmm(x, transform.to(x))
-        return PointFeatures(self.layer3(self.layer2(x)), penalty=_distance_from_rotation(transform))
+        return PointFeatures(self.layer2(x), penalty=_distance_from_rotation(transform))
+
+    def forward(self, points: Float[Tensor, "B N 3"]) -> PointFeatures:
+        trunk = self.trunk(points)
+        return PointFeatures(self.layer3(trunk.values), penalty=trunk.penalty)
 
 
 def _distance_from_rotation(transform: Float[Tensor, "B C C"]) -> Float[Tensor, ""]:

@@ -1,0 +1,57 @@
+"""Does a dense layer compute the same pooled, before and after its batch norm?"""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from pointmcd.projection import PointFeatures, project
+from pointmcd.students.layers import DenseNorm, everything
+
+
+def layer_with_mixed_scales(*, bias: bool, slope: float) -> DenseNorm:
+    """A layer some of whose channels have a negative batch-norm scale: their maximum comes from the smallest value."""
+    torch.manual_seed(0)
+    layer = DenseNorm(6, 10, bias=bias, slope=slope)
+    with torch.no_grad():
+        layer.norm.weight.copy_(torch.linspace(-1.5, 1.5, 10))
+        layer.norm.bias.normal_()
+        layer.norm.running_mean.normal_()
+        layer.norm.running_var.uniform_(0.5, 1.5)
+    return layer
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    visibility = torch.rand(3, 4, 20, generator=generator) < 0.4
+    visibility[1, 2] = False  # a view that sees nothing
+    return torch.randn(3, 20, 6, generator=generator), visibility
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("training", [True, False])
+def test_pooling_before_the_norm_equals_pooling_after_it(bias: bool, slope: float, training: bool) -> None:
+    fast = layer_with_mixed_scales(bias=bias, slope=slope).train(training)
+    slow = copy.deepcopy(fast)
+    x, visibility = inputs()
+    x_fast, x_slow = x.clone().requires_grad_(), x.clone().requires_grad_()
+    direct = project(PointFeatures(slow(x_slow)), visibility)
+    early = fast.pooled(PointFeatures(x_fast), visibility)
+    torch.testing.assert_close(early.features, direct.features, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(early.features.shape, generator=torch.Generator().manual_seed(2))
+    (direct.features * weights).sum().backward()
+    (early.features * weights).sum().backward()
+    torch.testing.assert_close(x_fast.grad, x_slow.grad, rtol=1e-4, atol=1e-5)
+    for (name, a), b in zip(fast.named_parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-4, msg=f"gradient of {name}")
+    for (name, a), b in zip(fast.named_buffers(), slow.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_the_mask_of_everything_pools_over_the_whole_shape() -> None:
+    x, _ = inputs()
+    pooled = project(PointFeatures(x), everything(x))
+    assert torch.equal(pooled.features[:, 0], x.amax(dim=1))
