@@ -826,7 +826,7 @@ def test_a_reader_that_takes_too_long_is_stopped_with_its_group(load):
     started = time.perf_counter()
     with pytest.raises(ShapeError, match=r"took longer than 0.01 s and was stopped"):
         load("cloud.xyz", ROWS, time_limit_s=0.01)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 10
 
 
 def test_a_reader_that_needs_too_much_memory_costs_one_sentence(tmp_path):
@@ -1017,7 +1017,7 @@ def test_a_million_points_are_read_in_seconds(tmp_path):
     )
     started = time.perf_counter()
     shape = load_shape(tmp_path / "large.ply")
-    assert time.perf_counter() - started < 15  # about 1 s on an idle core
+    assert time.perf_counter() - started < 30  # about 1 s on an idle core
     np.testing.assert_array_equal(shape.vertices, points)
 
 
