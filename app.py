@@ -369,9 +369,26 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
         gr.on(touched, trigger_mode="always_last", **then_show)
 
+        def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Session], str | None]:
+            def save(now: Session) -> str | None:
+                """Write a file of what is shown. Gradio knows it as its own and deletes it with the uploads."""
+                if now.shown is None:
+                    return None
+                Path(download.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
+                path = (
+                    Path(tempfile.mkdtemp(dir=download.GRADIO_CACHE)) / f"{harmless(now.shown.analysis.name)}{suffix}"
+                )
+                write(now.shown, path)
+                download.temp_files.add(str(path))
+                return str(path)
+
+            return save
+
         png_button.click(None, js=PNG_JS)
-        for button, save in ((npz_button, save_npz), (json_button, save_json)):
-            saved = button.click(save, session, download, show_progress="hidden", api_visibility="private")
+        for button, write, suffix in ((npz_button, write_npz, ".npz"), (json_button, write_json, ".json")):
+            saved = button.click(
+                saver(write, suffix), session, download, show_progress="hidden", api_visibility="private"
+            )
             saved.then(None, download, js=DOWNLOAD_JS)
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
@@ -430,30 +447,21 @@ def summary_of(shown: Shown) -> dict[str, Any]:
     return summary(shown.analysis)
 
 
-def save_npz(now: Session) -> str | None:
-    """Write the arrays of what is shown, for the download button."""
+def write_npz(shown: Shown, path: Path) -> None:
+    """Write the arrays that the command line writes with --out."""
     from pointmcd.analysis import save_arrays
 
-    if now.shown is None:
-        return None
-    path = _download_path(now.shown, ".npz")
-    save_arrays(now.shown.analysis, path)
-    return str(path)
+    save_arrays(shown.analysis, path)
 
 
-def save_json(now: Session) -> str | None:
-    """Write the summary of what is shown, for the download button."""
-    if now.shown is None:
-        return None
-    path = _download_path(now.shown, ".json")
-    path.write_text(json.dumps(summary_of(now.shown), indent=1), encoding="utf-8")
-    return str(path)
+def write_json(shown: Shown, path: Path) -> None:
+    """Write the object that the command line prints with --json."""
+    path.write_text(json.dumps(summary_of(shown), indent=1), encoding="utf-8")
 
 
-def _download_path(shown: Shown, suffix: str) -> Path:
-    """A new file in a folder of its own, named after the shape with only harmless characters left."""
-    stem = re.sub(r"[^\w.-]+", "_", Path(shown.analysis.name).stem).strip("._")[:80] or "shape"
-    return Path(tempfile.mkdtemp(prefix="pointmcd-")) / f"{stem}{suffix}"
+def harmless(name: str) -> str:
+    """A file name's stem with only letters, digits, dots, dashes and underscores left."""
+    return re.sub(r"[^\w.-]+", "_", Path(name).stem).strip("._")[:80] or "shape"
 
 
 def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", port: int = 7860) -> gr.Blocks:
@@ -696,7 +704,8 @@ body { background: var(--body-background-fill) !important; }
 #options .head label { order: 0; }
 #options .slider_input_container { order: 1; }
 #options .tab-like-container input {
-  order: 2; width: 54px; box-sizing: border-box; border-radius: var(--radius-sm);
+  order: 2; width: 100% !important; min-width: 0; max-width: none; box-sizing: border-box;
+  border-radius: var(--radius-sm);
 }
 #options .reset-button, #options .min_value, #options .max_value { display: none; }
 #downloads { flex: none; gap: 6px; flex-wrap: nowrap; }
@@ -704,7 +713,8 @@ body { background: var(--body-background-fill) !important; }
 @media (max-width: 899px) {
   #studio { display: flex; flex-direction: column; height: auto; }
   #side { display: contents; }
-  #main { order: 1; height: auto; }
+  #main { order: 1; height: auto; align-self: stretch; }
+  #main .pmv-host { width: 100%; }
   #side > .section:has(+ #options), #options, #downloads { order: 2; }
   #examples .grid-container { grid: auto / auto-flow 56px !important; overflow-x: auto; }
 }

@@ -20,7 +20,7 @@ import pytest
 
 import app
 from app import Options, Source, once, open_source, options_from_query, query_from
-from pointmcd.types import ShapeError
+from pointmcd.types import CheckpointError, ShapeError
 
 ROOT = Path(app.__file__).parent
 STUDENTS = ("pointnet",)
@@ -139,11 +139,18 @@ def test_a_file_that_the_server_has_deleted_asks_for_a_new_upload(tmp_path: Path
         open_source(Source(tmp_path / "gone.off", "gone.off"))
 
 
-def test_a_download_is_named_after_the_shape_with_harmless_characters_only() -> None:
-    shown = type("Shown", (), {"analysis": type("Analysis", (), {"name": "../a b<${x}>.off"})})()
-    path = app._download_path(shown, ".npz")
-    assert re.fullmatch(r"[\w.-]+\.npz", path.name)
-    assert path.parent.name.startswith("pointmcd-")
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("chair.off", "chair"),
+        ("../a b<${x}>.off", "a_b_x"),
+        ("...", "shape"),
+        ("椅子 1.ply", "椅子_1"),
+        ("a" * 200, "a" * 80),
+    ],
+)
+def test_a_download_is_named_after_the_shape_with_harmless_characters_only(name: str, stem: str) -> None:
+    assert app.harmless(name) == stem
 
 
 def test_a_taken_port_gives_the_next_free_one() -> None:
@@ -240,12 +247,39 @@ def test_the_endpoint_refuses_options_that_the_page_does_not_offer(
         client.predict(handle_file(str(cube)), **options, api_name="/analyze")
 
 
-def test_the_downloads_hold_what_is_shown(models: Any, cube: Path) -> None:
-    opened = open_source(Source(cube, "cube.off"))
-    now = app.Session(opened, app.analyse(opened, Options(views=4), models))
-    saved = app.save_json(now), app.save_npz(now)
-    assert None not in saved
-    assert json.loads(Path(str(saved[0])).read_text(encoding="utf-8"))["views"] == 4
-    with np.load(str(saved[1])) as arrays:
+def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Path) -> None:
+    shown = app.analyse(open_source(Source(cube, "cube.off")), Options(views=4), models)
+    app.write_json(shown, tmp_path / "cube.json")
+    app.write_npz(shown, tmp_path / "cube.npz")
+    assert json.loads((tmp_path / "cube.json").read_text(encoding="utf-8"))["views"] == 4
+    with np.load(tmp_path / "cube.npz") as arrays:
         assert arrays["visibility"].shape == (4, 1024)
-    assert app.save_json(app.Session()) is None
+
+
+def test_a_bad_file_keeps_the_shape_that_is_shown(cube: Path, tmp_path: Path) -> None:
+    now = app.Session(open_source(Source(cube, "cube.off")))
+    session, message, _, emptied = app.choose_upload(now, "auto", app.Upload(tmp_path / "missing.off", "missing.off"))
+    assert session is now
+    assert message["refusal"].startswith("missing.off")
+    assert emptied is None
+
+
+def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
+    now = app.Session(open_source(Source(cube, "cube.off")))
+    turned, _ = app.turn(now, "y")
+    assert turned.opened is not None
+    assert np.ptp(turned.opened.shape.vertices, axis=0).tolist() == [1, 2, 1]
+    assert any("Y-up" in note for note in turned.opened.shape.notes)
+
+
+@pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
+def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
+    now, event = app.Session(), type("Event", (), {"index": index})()
+    assert app.choose_example(now, "auto", event)[0] is now
+
+
+def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_why() -> None:
+    def load() -> Any:
+        raise CheckpointError("There are no weights.")
+
+    assert app.students_with_weights(load) == ("pointnet",)

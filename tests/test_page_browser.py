@@ -299,6 +299,7 @@ def test_the_page_is_usable_on_a_telephone(visit: Any, tmp_path: Path) -> None:
     page = visit(width=420)
     screenshot(page, "light_420", tmp_path, full_page=True)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    assert page.locator("#viewer .pmv").bounding_box()["width"] > 380
     order = [page.locator(name).bounding_box()["y"] for name in ("#examples", "#upload", "#viewer", "#options")]
     assert order == sorted(order)
 
