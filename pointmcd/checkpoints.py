@@ -59,17 +59,24 @@ def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
     try:
         entries = json.loads(path.read_text())
         return {name: Entry(name=name, **fields) for name, fields in entries.items()}
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no manifest of weights: {error}.") from error
 
 
 def build_network(network: dict[str, Any]) -> ClassificationTeacher | Student:
-    """Build a module with fresh weights from a manifest's `network` settings."""
+    """Build a module with fresh weights from a manifest's `network` settings.
+
+    Raises:
+        CheckpointError: The settings are not those of a network here.
+    """
     settings = {key: value for key, value in network.items() if key != "kind"}
-    if network.get("kind") == "teacher":
-        return ClassificationTeacher(**settings)
-    if network.get("kind") == "student":
-        return Student(**settings)
+    try:
+        if network.get("kind") == "teacher":
+            return ClassificationTeacher(**settings)
+        if network.get("kind") == "student":
+            return Student(**settings)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"No network has the settings {network}: {error}") from error
     raise CheckpointError(f"A network is a 'teacher' or a 'student', not {network.get('kind')!r}.")
 
 
@@ -111,12 +118,22 @@ def save_weights(module: nn.Module, folder: str | Path, *, name: str, network: d
 
 
 def to_half(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors as they are shipped: floats rounded to float16, batch counters dropped."""
-    return {
+    """The tensors as they are shipped: floats rounded to float16, batch counters dropped.
+
+    Raises:
+        CheckpointError: A number is not finite, or too large for float16.
+    """
+    halves = {
         key: value.detach().cpu().to(torch.float16).contiguous()
         for key, value in module.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
+    broken = [key for key, value in halves.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"Half precision cannot hold {broken[0]}: it has numbers that are too large or not finite."
+        )
+    return halves
 
 
 def load_official(path: str | Path, network: str) -> ClassificationTeacher | Student:

@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,13 +79,19 @@ def load_point_set(path: str | Path) -> PointSet:
 def split_validation(
     labels: Int[np.ndarray, " S"], *, share: float, seed: int
 ) -> tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]:
-    """Split rows into train and validation, the same share of every class."""
+    """Split rows into train and validation: the same share of every class, and one at least where there are two.
+
+    Raises:
+        ValueError: No class has two shapes.
+    """
     generator = np.random.default_rng(seed)
     held_out = [
         generator.permutation(rows)[: max(round(share * len(rows)), min(1, len(rows) - 1))]
         for rows in (np.flatnonzero(labels == label) for label in np.unique(labels))
     ]
     validation = np.sort(np.concatenate(held_out))
+    if not len(validation):
+        raise ValueError("No class has two shapes: there is none to hold out for validation.")
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
@@ -142,11 +150,8 @@ def prepare_views(
     todo = [start for start in range(0, count, CHUNK) if start not in done]
     if todo:
         jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(min(workers or os.cpu_count() or 1, len(jobs))) as pool:
-            for finished in tqdm(
-                pool.imap_unordered(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"
-            ):
+        with _workers(min(workers or os.cpu_count() or 1, len(jobs))) as run:
+            for finished in tqdm(run(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"):
                 done.add(finished)
                 if len(done) % 16 == 0:
                     done_file.write_text(json.dumps(sorted(done)))
@@ -158,9 +163,19 @@ def prepare_views(
     )
 
 
+@contextmanager
+def _workers(count: int) -> Iterator[Callable[..., Iterable[int]]]:
+    """Offer an unordered map over processes; one worker is this process, because starting another costs seconds."""
+    if count == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool.imap_unordered
+
+
 def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int]) -> int:
     points, start, home, image_size, views = job
-    torch.set_num_threads(1)
     cameras = ring(views, image_size=IMAGE_SIZE)
     images = np.load(Path(home) / "images.npy", mmap_mode="r+")
     visibility = np.load(Path(home) / "visibility.npy", mmap_mode="r+")

@@ -35,7 +35,8 @@ class Alignment:
 
     Attributes:
         mean_cosine: Of each student view with its own teacher view.
-        diagonal_dominance: Mean cosine with the own view minus mean with the other views of the same shape.
+        diagonal_dominance: Mean cosine with the own view minus mean with the other views of the same shape; 0 for a
+            single view.
         retrieval_at_1: Share of student views whose most similar teacher view of the shape is their own.
     """
 
@@ -86,7 +87,8 @@ def view_alignment(
         similarity = cosine_matrix(output.view_features, torch.from_numpy(teacher_views[rows]).to(device))
         views = similarity.shape[-1]
         diagonal = similarity.diagonal(dim1=1, dim2=2).mean(dim=1)
-        others = (similarity.sum(dim=(1, 2)) / views - diagonal) / max(views - 1, 1)
+        # A single view has no others to dominate.
+        others = (similarity.sum(dim=(1, 2)) / views - diagonal) / (views - 1) if views > 1 else diagonal
         best = similarity.argmax(dim=2) == torch.arange(views, device=device)
         own.append(diagonal)
         dominance.append(diagonal - others)

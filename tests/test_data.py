@@ -1,0 +1,213 @@
+"""Is a data set read, split, augmented and rendered as the training believes?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.cameras import ring
+from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, scale_and_shift, split_validation
+from pointmcd.labels import MODELNET40
+from pointmcd.render import render_points
+from pointmcd.teachers import to_input_size
+from pointmcd.types import ShapeError
+from pointmcd.visibility import hidden_point_removal
+from tests.conftest import write_point_set
+
+MODELNET = Path(__file__).parents[2] / "shared/data/modelnet40_points/modelnet40_1024_test.npz"
+
+
+def test_a_data_set_is_read_as_it_was_written(tmp_path: Path) -> None:
+    data = load_point_set(write_point_set(tmp_path / "data.npz", per_class=3, points=20))
+    assert data.points.shape == (6, 20, 3)
+    assert data.points.dtype == np.float32
+    assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.class_names == ("box", "rod")
+    assert len(data) == 6
+
+
+def test_a_subset_keeps_points_labels_and_names_together() -> None:
+    points = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
+    part = PointSet(points, np.array([0, 1, 0, 1]), ("a", "b")).subset(np.array([3, 0]))
+    assert part.points.tolist() == points[[3, 0]].tolist()
+    assert part.labels.tolist() == [1, 0]
+    assert part.class_names == ("a", "b")
+
+
+GOOD = {
+    "points": np.zeros((2, 5, 3), dtype=np.float32),
+    "labels": np.array([0, 1]),
+    "class_names": np.array(["a", "b"]),
+}
+BAD_ARRAYS = {
+    "no labels": ({"labels": None}, "not a data set"),
+    "flat points": ({"points": np.zeros((2, 15))}, r"not \(2, 15\)"),
+    "four columns": ({"points": np.zeros((2, 5, 4))}, r"not \(2, 5, 4\)"),
+    "too few labels": ({"labels": np.array([0])}, r"one label each"),
+    "two columns of labels": ({"labels": np.zeros((2, 1), dtype=int)}, r"one label each"),
+    "no shapes": ({"points": np.zeros((0, 5, 3)), "labels": np.zeros(0, dtype=int)}, "no points"),
+    "no points": ({"points": np.zeros((2, 0, 3))}, "no points"),
+    "a point that is not finite": ({"points": np.full((2, 5, 3), np.nan)}, "finite"),
+    "points that are words": ({"points": np.full((2, 5, 3), "x")}, "finite"),
+    "a label without a name": ({"labels": np.array([0, 2])}, "index into its 2 class_names"),
+    "a negative label": ({"labels": np.array([0, -1])}, "index into its 2 class_names"),
+    "labels that are no integers": ({"labels": np.array([0.0, 1.0])}, "index into its 2 class_names"),
+    "pickled names": ({"class_names": np.array(["a", None], dtype=object)}, "not a data set"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD_ARRAYS))
+def test_arrays_that_do_not_fit_together_are_refused_with_a_sentence(case: str, tmp_path: Path) -> None:
+    change, message = BAD_ARRAYS[case]
+    path = tmp_path / "data.npz"
+    np.savez(path, **{key: value for key, value in (GOOD | change).items() if value is not None})
+    with pytest.raises(ShapeError, match=message):
+        load_point_set(path)
+
+
+def bad_file(kind: str, folder: Path) -> Path:
+    path = folder / "data.npz"
+    if kind == "text":
+        path.write_text("these are no points")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "one array":
+        np.save(folder / "data.npy", GOOD["points"])
+        (folder / "data.npy").rename(path)
+    elif kind == "cut off":
+        np.savez(path, **GOOD)
+        path.write_bytes(path.read_bytes()[:-60])
+    elif kind == "flipped bytes":
+        np.savez_compressed(path, **GOOD)
+        content = bytearray(path.read_bytes())
+        content[60:90] = bytes(30)
+        path.write_bytes(content)
+    elif kind == "folder":
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "one array", "cut off", "flipped bytes", "folder"])
+def test_what_is_no_data_set_is_refused_with_a_sentence(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="not a data set"):
+        load_point_set(bad_file(kind, tmp_path))
+
+
+def test_a_missing_data_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"gone\.npz: there is no such file"):
+        load_point_set(tmp_path / "gone.npz")
+
+
+def test_modelnet40_has_its_classes_in_the_order_of_the_labels() -> None:
+    if not MODELNET.exists():
+        pytest.skip("ModelNet40 is not on this machine")
+    data = load_point_set(MODELNET)
+    assert data.class_names == MODELNET40
+    assert data.points.shape == (2220, 1024, 3)
+    np.testing.assert_allclose(np.linalg.norm(data.points[:50], axis=2).max(axis=1), 1, atol=1e-3)
+
+
+def test_validation_takes_the_same_share_of_every_class_and_leaves_the_rest() -> None:
+    labels = np.repeat([0, 1, 2], [100, 40, 20])
+    train, validation = split_validation(labels, share=0.1, seed=0)
+    assert np.bincount(labels[validation]).tolist() == [10, 4, 2]
+    assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(160))
+
+
+def test_the_split_depends_on_nothing_but_its_seed() -> None:
+    labels = np.repeat([0, 1], 50)
+    first, again, other = (split_validation(labels, share=0.2, seed=seed)[1] for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_small_class_still_sends_one_shape_to_validation() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    train, validation = split_validation(labels, share=0.05, seed=0)
+    assert sorted(labels[validation]) == [0, 1]
+    assert sorted(labels[train]) == [0, 0, 1, 2]
+
+
+def test_a_split_without_anything_to_hold_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="No class has two shapes"):
+        split_validation(np.array([0, 1, 2]), share=0.05, seed=0)
+
+
+def test_scaling_and_shifting_stay_in_their_ranges_and_differ_by_axis_and_shape() -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]).expand(500, 2, 3)
+    moved = scale_and_shift(corners, scale=(0.5, 2.0), shift=0.2, generator=generator)
+    shift, scale = moved[:, 1], moved[:, 0] - moved[:, 1]
+    for values, low, high in ((shift, -0.2, 0.2), (scale, 0.5, 2.0)):
+        assert low <= values.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < values.max() <= high
+        assert len(values.flatten().unique()) > 1400
+
+
+def test_no_scale_and_no_shift_change_nothing() -> None:
+    points = torch.rand(3, 7, 3)
+    same = scale_and_shift(points, scale=(1.0, 1.0), shift=0.0, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(same, points)
+
+
+CLOUDS = 35  # two chunks, the second one short
+VIEWS = 2
+
+
+@pytest.fixture(scope="module")
+def clouds() -> np.ndarray:
+    points = np.random.default_rng(0).normal(size=(CLOUDS, 37, 3))
+    points /= np.linalg.norm(points, axis=2, keepdims=True)
+    return (points * [1, 0.7, 0.5]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def cache(clouds: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ViewCache:
+    return prepare_views(clouds, tmp_path_factory.mktemp("cache"), image_size=48, views=VIEWS, workers=1)
+
+
+@pytest.mark.parametrize("row", [0, 31, 32, 34])
+def test_the_cache_holds_each_clouds_renders_and_visibility(cache: ViewCache, clouds: np.ndarray, row: int) -> None:
+    cameras = ring(VIEWS)
+    whole = torch.from_numpy(render_points(clouds[row], cameras).images[..., 0])[:, None]
+    assert np.array_equal(cache.images[row], to_input_size(whole, 48)[:, 0].numpy())
+    seen = hidden_point_removal(clouds[row].astype(np.float64), cameras.centers)
+    assert np.array_equal(cache.masks(np.array([row]), 37)[0], seen)
+    assert 0 < seen.mean() < 1
+
+
+def test_a_full_cache_is_used_as_it_is(cache: ViewCache, clouds: np.ndarray) -> None:
+    before = (cache.folder / "images.npy").stat().st_mtime_ns
+    again = prepare_views(clouds, cache.folder.parent, image_size=48, views=VIEWS)
+    assert again.folder == cache.folder
+    assert (cache.folder / "images.npy").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_cache_goes_on_with_the_missing_chunks(
+    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
+) -> None:
+    home = tmp_path / cache.folder.name
+    home.mkdir()
+    images, visibility = np.array(cache.images), np.array(cache.visibility)
+    images[32:], visibility[32:] = 0, 0  # the second chunk was never written
+    images[0] = 77  # a mark on the first, which must not be made again
+    np.save(home / "images.npy", images)
+    np.save(home / "visibility.npy", visibility)
+    (home / "done.json").write_text(json.dumps([0]))
+    resumed = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert (resumed.images[0] == 77).all()
+    assert np.array_equal(resumed.images[1:], cache.images[1:])
+    assert np.array_equal(resumed.visibility[32:], cache.visibility[32:])
+
+
+def test_other_points_or_settings_have_a_cache_of_their_own(clouds: np.ndarray, tmp_path: Path) -> None:
+    few = clouds[:1]
+    folders = {
+        prepare_views(points, tmp_path, image_size=size, views=VIEWS, workers=1).folder
+        for points, size in ((few, 16), (few, 24), (few[:, ::-1].copy(), 16))
+    }
+    assert len(folders) == 3
