@@ -108,7 +108,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         if options.weights
         else load_models(device=options.device)
     )
-    data = load_point_set(options.data)
+    data = load_point_set(options.data).labelled_by(models.class_names)
     if options.student == "teacher":
         if options.plain or options.alignment:
             raise ValueError("--plain and --alignment are for students; leave them away for the teacher.")
@@ -116,7 +116,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     else:
         table = models.plains if options.plain else models.students
         if options.student not in table:
-            raise CheckpointError(f"There are no such weights for {options.student!r}; there are: {', '.join(table)}.")
+            raise CheckpointError(
+                f"There are no such weights for {options.student!r}; there are: {', '.join(table) or 'none'}."
+            )
         student = table[options.student]
         result = judge_student(student, data)
         weights = models.weights[options.student + ("_plain" if options.plain else "")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Models:
         plains: The same students trained without distillation, where there are such weights.
         weights: SHA-256 of each network's file, by manifest name.
         device: Where they compute.
+        class_names: Label of each logit, the same for all of them.
     """
 
     teacher: ClassificationTeacher
@@ -45,6 +47,7 @@ class Models:
     plains: dict[str, Student]
     weights: dict[str, str]
     device: torch.device
+    class_names: tuple[str, ...] = MODELNET40
 
     @property
     def student_names(self) -> tuple[str, ...]:
@@ -60,7 +63,8 @@ def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
 
     Raises:
-        CheckpointError: The folder lacks a teacher or a distilled student, or a file is damaged.
+        CheckpointError: The folder lacks a teacher or a student, a file is damaged, or the networks name different
+            classes.
     """
     entries = read_manifest(folder)
     target = pick_device(device)
@@ -68,14 +72,20 @@ def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models
     teachers = [module for module in networks.values() if isinstance(module, ClassificationTeacher)]
     students = [module for module in networks.values() if isinstance(module, Student)]
     distilled = {module.encoder_name: module for module in students if not module.isolate_views}
-    if not teachers or not distilled:
-        raise CheckpointError(f"{folder} holds no teacher with a distilled student; train them, or restore the files.")
+    if not teachers or not students:
+        raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
+    names = {tuple(entry.training.get("class_names", MODELNET40)) for entry in entries.values()}
+    if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
+        len(name) for name in names
+    }:
+        raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
     return Models(
         teacher=teachers[0],
         students=dict(sorted(distilled.items(), reverse=True)),
         plains={module.encoder_name: module for module in students if module.isolate_views},
         weights={name: entry.sha256 for name, entry in entries.items()},
         device=target,
+        class_names=names.pop(),
     )
 
 
@@ -83,10 +93,12 @@ def pick_device(name: str) -> torch.device:
     """Turn "auto" into CUDA where there is one, else CPU.
 
     Raises:
-        CheckpointError: CUDA was asked for and there is none.
+        CheckpointError: No such device, or CUDA was asked for and there is none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
+        raise CheckpointError(f"There is no device {name!r}; choose auto, cpu or cuda.")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CheckpointError("This machine has no CUDA device that torch can use; choose --device cpu or auto.")
     return torch.device(name)
@@ -128,7 +140,7 @@ def analyze(
     """
     if student not in models.students:
         raise CheckpointError(
-            f"There are no weights for {student!r}; there are some for: {', '.join(models.students)}."
+            f"There are no weights for {student!r}; there are some for: {', '.join(models.students) or 'none'}."
         )
     clock = _Clock()
     try:
@@ -175,7 +187,7 @@ def analyze(
         student_name=student,
         student=student_view,
         plain=plain_view,
-        class_names=MODELNET40,
+        class_names=models.class_names,
         teacher_weights=models.weights["teacher"],
         timings_ms=clock.timings_ms,
     )

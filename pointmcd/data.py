@@ -49,6 +49,19 @@ class PointSet:
     def subset(self, rows: Int[np.ndarray, " R"]) -> PointSet:
         return PointSet(self.points[rows], self.labels[rows], self.class_names)
 
+    def labelled_by(self, class_names: tuple[str, ...]) -> PointSet:
+        """Give the same shapes with labels that index another list of names, such as a network's.
+
+        Raises:
+            ShapeError: A class of these shapes is not in that list.
+        """
+        present = {self.class_names[label] for label in np.unique(self.labels)}
+        unknown = sorted(present - set(class_names))
+        if unknown:
+            raise ShapeError(f"The weights know no class {unknown[0]!r}; they know: {', '.join(class_names)}.")
+        order = np.array([class_names.index(name) if name in present else -1 for name in self.class_names])
+        return PointSet(self.points, order[self.labels], class_names)
+
 
 def load_point_set(path: str | Path) -> PointSet:
     """Read `points (S, N, 3)`, `labels (S,)` and `class_names` from an .npz file.

@@ -19,10 +19,11 @@ from pointmcd.checkpoints import WEIGHTS, Entry, build_network, load_weights, re
 from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, split_validation
 from pointmcd.distill import Student
 from pointmcd.evaluate import Accuracy, Alignment, accuracy, predict, view_alignment
+from pointmcd.labels import MODELNET40
 from pointmcd.recipes import VALIDATION_SHARE, Recipe, get_recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.train import Run, teacher_features, teacher_predict, train_student, train_teacher
-from pointmcd.types import CheckpointError
+from pointmcd.types import CheckpointError, ShapeError
 
 SPLIT_SEED = 0  # the validation split is the same for every network and training seed
 MODELNET40_LICENCE = (
@@ -35,6 +36,7 @@ def run_teacher(
     *, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str, device: str
 ) -> Entry:
     """Train the teacher on `data`, judge it once on `test` and save it to the folder `weights`."""
+    _check_exists(test)
     train = load_point_set(data)
     views = prepare_views(train.points, cache, image_size=recipe.input_size)
     rows, held_out = split_validation(train.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
@@ -50,12 +52,11 @@ def run_teacher(
     }
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
-    test_set = load_point_set(test)
-    result = judge_teacher(shipped, test_set, cache)
+    result = judge_teacher(shipped, load_point_set(test).labelled_by(train.class_names), cache)
     return save_weights(
         shipped, weights, name="teacher", network=network,
-        training=_training_notes("train-teacher", data, test, recipe, run, len(rows)),
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=MODELNET40_LICENCE,
+        training=_training_notes("train-teacher", data, test, recipe, run, train.subset(rows)),
+        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
     )  # fmt: skip
 
 
@@ -64,6 +65,7 @@ def run_student(
     device: str,
 ) -> Entry:  # fmt: skip
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
+    _check_exists(test)
     train = load_point_set(data)
     run = Run(Path(out), seed, pick_device(device))
     teacher, teacher_entry = find_teacher(weights, run.device)
@@ -82,18 +84,33 @@ def run_student(
     }
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
-    result = judge_student(shipped, load_point_set(test))
+    result = judge_student(shipped, load_point_set(test).labelled_by(train.class_names))
+    if "teacher" not in read_manifest(weights):  # the shipped one taught: the folder is to be of use by itself
+        copied = ("name", "network", "training", "metrics", "data_licence")
+        save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
-    notes = _training_notes(command, data, test, recipe, run, len(rows)) | {"teacher": teacher_entry.sha256}
+    notes = _training_notes(command, data, test, recipe, run, train.subset(rows)) | {"teacher": teacher_entry.sha256}
     return save_weights(
         shipped, weights, name=encoder + ("_plain" if plain else ""), network=network, training=notes,
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=MODELNET40_LICENCE,
+        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
     )  # fmt: skip
 
 
+def _check_exists(test: str) -> None:
+    """Notice a wrong path before the hours of training, without reading the file."""
+    if not Path(test).is_file():
+        raise ShapeError(f"{test}: there is no such file. Give an .npz with points, labels and class_names.")
+
+
 def choose_recipe(network: str, name: str, *, epochs: int | None, backbone: str | None = None) -> Recipe:
-    """Take a recipe, with another number of epochs or backbone where asked for."""
+    """Take a recipe, with another number of epochs or backbone where asked for.
+
+    Raises:
+        ValueError: There is no such recipe, or less than one epoch is asked for.
+    """
     recipe = get_recipe(network, name)
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"Training takes at least 1 epoch, not {epochs}.")
     changes: dict[str, Any] = {}
     if epochs is not None:
         changes["epochs"] = epochs
@@ -158,7 +175,7 @@ def _rounded(model: nn.Module, network: dict[str, Any], device: torch.device) ->
     return shipped.to(device).eval()
 
 
-def _training_notes(command: str, data: str, test: str, recipe: Recipe, run: Run, shapes: int) -> dict[str, Any]:
+def _training_notes(command: str, data: str, test: str, recipe: Recipe, run: Run, train: PointSet) -> dict[str, Any]:
     with (run.folder / "log.csv").open() as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     hardware = torch.cuda.get_device_name() if run.device.type == "cuda" else f"{os.cpu_count()} CPU cores"
@@ -167,7 +184,8 @@ def _training_notes(command: str, data: str, test: str, recipe: Recipe, run: Run
         f"--recipe {recipe.name} --epochs {recipe.epochs} --seed {run.seed}",
         "recipe": asdict(recipe),
         "data": Path(data).name,
-        "shapes": shapes,
+        "shapes": len(train),
+        "class_names": list(train.class_names),
         "seed": run.seed,
         "epochs": recipe.epochs,
         "chosen_epoch": "the last one",
@@ -175,6 +193,10 @@ def _training_notes(command: str, data: str, test: str, recipe: Recipe, run: Run
         "hardware": f"{hardware} ({platform.machine()})",
         "torch": torch.__version__,
     }
+
+
+def _licence(train: PointSet) -> str:
+    return MODELNET40_LICENCE if train.class_names == MODELNET40 else "That of the training data."
 
 
 def _metrics(result: Accuracy, test: str, run: Run, validation_shapes: int) -> dict[str, Any]:

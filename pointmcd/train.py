@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed
 from pointmcd.evaluate import BATCH, accuracy, predict
 from pointmcd.recipes import Recipe
 from pointmcd.teachers import ClassificationTeacher
-from pointmcd.types import ShapeError
+from pointmcd.types import CheckpointError, ShapeError
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
@@ -53,6 +54,10 @@ def fit(
         shapes: Number of training shapes.
         loss: Rows of a batch and the batch's generator -> loss and the figures to log.
         validate: Figures of the validation split, after each epoch.
+
+    Raises:
+        ShapeError: There are fewer shapes than one batch.
+        CheckpointError: The folder holds another run, or its checkpoint is damaged.
     """
     steps = shapes // recipe.batch_size
     if steps == 0:
@@ -60,7 +65,8 @@ def fit(
     run.folder.mkdir(parents=True, exist_ok=True)
     optimizer = _optimizer(model, recipe)
     state_file = run.folder / "checkpoint.pt"
-    first_epoch = _resume(state_file, model, optimizer, recipe)
+    first_epoch = _resume(state_file, model, optimizer, recipe, run)
+    _cut_log(run.folder / "log.csv", epochs=first_epoch)
     for epoch in range(first_epoch, recipe.epochs):
         started = time.perf_counter()
         model.train()
@@ -89,6 +95,7 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "epoch": epoch + 1,
                 "recipe": repr(recipe),
+                "seed": run.seed,
             },
             partial,
         )
@@ -115,16 +122,25 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return kinds[recipe.optimizer](model.parameters(), lr=rate, weight_decay=decay)
 
 
-def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> int:
+def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, run: Run) -> int:
     if not state_file.exists():
         return 0
-    state = torch.load(state_file, weights_only=True, map_location="cpu")
-    if state["recipe"] != repr(recipe):
-        raise ValueError(f"{state_file} was trained with another recipe; choose another --out or remove it.")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    print(f"Going on from epoch {state['epoch']} of {state_file}.", flush=True)
-    return int(state["epoch"])
+    try:
+        state = torch.load(state_file, weights_only=True, map_location="cpu")
+        recipe_then, seed_then, epochs = state["recipe"], state.get("seed", run.seed), int(state["epoch"])
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{state_file} is damaged; remove it to train from the start: {error}.") from error
+    if (recipe_then, seed_then) != (repr(recipe), run.seed):
+        raise CheckpointError(
+            f"{state_file} was trained with another recipe or seed; choose another --out or remove it."
+        )
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{state_file} is of another network; choose another --out or remove it.") from error
+    print(f"Going on from epoch {epochs} of {state_file}.", flush=True)
+    return epochs
 
 
 def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " B"]]:
@@ -139,8 +155,15 @@ def _has_fast_bf16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def _cut_log(path: Path, *, epochs: int) -> None:
+    """Drop rows of epochs that no checkpoint holds: a run killed between the two files trains that epoch again."""
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[: epochs + 1] if epochs else []))
+
+
 def _log(path: Path, row: dict[str, float]) -> None:
-    new = not path.exists()
+    new = not path.exists() or not path.stat().st_size
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
         if new:

@@ -113,7 +113,7 @@ def test_the_scores_come_from_the_maximum_over_all_points() -> None:
     model = student().eval()
     points, _ = batch()
     output = model(points)
-    feature, logits = model.head.classify(output.features.values.amax(dim=1))
+    feature, logits = model.head.classify(model.encoder(points).values.amax(dim=1))
     assert torch.equal(output.shape_feature, feature)
     assert torch.equal(output.logits, logits)
 
