@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.ops import gather, knn
+from pointmcd.projection import PointFeatures, project
 from pointmcd.students import ENCODERS, create_encoder
 from pointmcd.students.dgcnn import NEIGHBOURS, SLOPE, EdgeConv
 from pointmcd.students.heads import TEACHER_DIM, ClassificationHead
@@ -217,3 +218,74 @@ def test_the_head_scores_and_embeds_any_leading_shape() -> None:
     assert logits.shape == (2, 3, 7)
     assert head.classifier.bias is None
     assert head.embedding.linear.weight is not head.alignment.linear.weight
+
+
+def dense_layers(slope: float, *, bias: bool) -> tuple[DenseNorm, DenseNorm]:
+    layers = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        layer = with_lived_in_norms(DenseNorm(6, 12, bias=bias, slope=slope))
+        assert isinstance(layer, DenseNorm)
+        assert (layer.norm.weight < 0).any()
+        layers.append(layer)
+    return layers[0], layers[1]
+
+
+def seen(*, shapes: int = 3, views: int = 4, points: int = 40) -> Tensor:
+    mask = torch.rand(shapes, views, points, generator=torch.Generator().manual_seed(3)) < 0.3
+    mask[0, 1] = False
+    return mask
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("bias", [False, True])
+def test_pooling_before_the_norm_equals_pooling_after_it(training: bool, slope: float, bias: bool) -> None:
+    early, late = dense_layers(slope, bias=bias)
+    x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(3, 4, 12, generator=torch.Generator().manual_seed(2))
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    ours = early.train(training).pooled(PointFeatures(inputs[0]), seen())
+    naive = project(PointFeatures(late.train(training)(inputs[1])), seen())
+    torch.testing.assert_close(ours.features, naive.features, rtol=1e-4, atol=1e-5)
+    live = naive.features > 0  # where the ReLU leaves nothing, many points tie at zero
+    assert torch.equal(ours.winners[live], naive.winners[live])
+    (ours.features * weight).sum().backward()
+    (naive.features * weight).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-3, atol=1e-5)
+    for (key, a), (_, b) in zip(early.named_parameters(), late.named_parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+    for (key, a), (_, b) in zip(early.named_buffers(), late.named_buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_pooling_before_the_norm_names_the_anchors_points() -> None:
+    layer, _ = dense_layers(0.0, bias=True)
+    x, index = torch.randn(2, 5, 6), torch.tensor([[9, 3, 0, 7, 5], [1, 2, 8, 6, 4]])
+    mask = seen(shapes=2, points=10)
+    ours = layer.eval().pooled(PointFeatures(x, index), mask)
+    naive = project(PointFeatures(layer(x), index), mask)
+    torch.testing.assert_close(ours.features, naive.features, rtol=1e-4, atol=1e-5)
+    live = naive.features > 0
+    assert torch.equal(ours.winners[live], naive.winners[live])
+
+
+def test_pooling_before_the_norm_works_under_bfloat16_autocast() -> None:
+    early, late = dense_layers(0.0, bias=True)
+    x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = early.train().pooled(PointFeatures(x), seen()).features
+        naive = project(PointFeatures(late.train()(x)), seen()).features
+    torch.testing.assert_close(ours.float(), naive.float(), rtol=0.03, atol=0.05)
+    ours.sum().backward()
+    assert early.linear.weight.grad is not None
+    assert torch.isfinite(early.linear.weight.grad).all()
+
+
+@ENCODER_NAMES
+def test_trunk_and_output_layer_make_the_encoder(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = with_lived_in_norms(create_encoder(name)).eval()
+    with torch.inference_mode():
+        trunk = encoder.trunk(cloud())
+        assert torch.equal(encoder.output_layer(trunk.values), encoder(cloud()).values)
