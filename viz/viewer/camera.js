@@ -35,7 +35,9 @@ function poseOfView(cameras, view) {
   // The camera looks at the point of its axis that is nearest to the origin.
   const along = -(eye[0] * forward[0] + eye[1] * forward[1] + eye[2] * forward[2]);
   const center = eye.map((e, i) => e + along * forward[i]);
-  return { eye: vector(eye), center: vector(center), up: vector([-m[4], -m[5], -m[6]]) };
+  // Every rig keeps +Z upright, as the turntable does; only straight up or down needs the image's own up.
+  const steep = Math.abs(forward[2]) > 0.999;
+  return { eye: vector(eye), center: vector(center), up: vector(steep ? [-m[4], -m[5], -m[6]] : [0, 0, 1]) };
 }
 
 function homePose() {

@@ -35,7 +35,7 @@ class Viewer {
     this.root = element.querySelector(".pmv");
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
     Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null });
-    this.state = { ...FIRST_STATE, ...readAddress() };
+    this.state = this.stateOfAddress();
     this.stopping = new AbortController();
     this.buildControls();
     this.listen();
@@ -46,6 +46,30 @@ class Viewer {
 
   get theme() {
     return this.config.theme[this.root.closest(".dark") ? "dark" : "light"];
+  }
+
+  // A link that is opened, or pasted over the page's own address, replaces every choice.
+  stateOfAddress() {
+    return { ...FIRST_STATE, ...readAddress() };
+  }
+
+  onAddress() {
+    const wanted = this.stateOfAddress();
+    if (!this.data) this.state = wanted;
+    else this.change(this.fit(wanted, this.data));
+  }
+
+  // What of a state is possible with this shape: the address and the shape before know nothing of it.
+  fit(state, data) {
+    return {
+      ...state,
+      view: state.view < data.views ? state.view : 0,
+      point: state.point !== null && state.point < data.count ? state.point : null,
+      cell: null,
+      student: data.students[state.student] ? state.student : "distilled",
+      compare: state.compare && Boolean(data.students.plain),
+      mode: this.isUsable(state.mode, data) ? state.mode : "seen",
+    };
   }
 
   // ---- what comes from Python
@@ -80,15 +104,8 @@ class Viewer {
     this.everLoaded = true;
     this.data = data;
     this.hovered = null;
-    const keepPoint = first && state.point !== null && state.point < data.count;
-    Object.assign(state, {
-      view: state.view < data.views ? state.view : 0,
-      point: keepPoint ? state.point : null,
-      cell: null,
-      student: data.students[state.student] ? state.student : "distilled",
-      compare: state.compare && Boolean(data.students.plain),
-      mode: this.isUsable(state.mode, data) ? state.mode : "seen",
-    });
+    // Point numbers mean nothing in another shape.
+    Object.assign(state, this.fit(first ? state : { ...state, point: null }, data));
     this.root.dataset.phase = "ready";
     parts.message.hidden = true;
     this.flown = null;
@@ -116,7 +133,7 @@ class Viewer {
     if (!this.data) return;
     const before = { ...this.state };
     Object.assign(this.state, changes);
-    if (changes.view !== undefined && changes.cell === undefined) this.state.cell = null;
+    if (changes.view !== undefined && changes.view !== before.view && changes.cell === undefined) this.state.cell = null;
     if (this.flown !== null && this.flown !== this.state.view) this.flown = null;
     this.refresh({});
     const { view, point, mode, student, compare } = this.state;
@@ -178,7 +195,7 @@ class Viewer {
 
   drawStatus() {
     const { data, state } = this;
-    const parts = [`View ${state.view + 1} sees ${count(data.seenTotals[state.view])} of ${count(data.total)} points`];
+    const parts = [data.name, `View ${state.view + 1} sees ${count(data.seenTotals[state.view])} of ${count(data.total)} points`];
     if (data.unseenTotal) parts.push(`${count(data.unseenTotal)} seen by none`);
     if (data.count < data.total) parts.push(`${count(data.count)} drawn`);
     this.parts.status.textContent = parts.join(" · ");
@@ -208,10 +225,20 @@ class Viewer {
 
   onCamera(scene) {
     this.placeRings();
-    const other = scene === this.main ? this.compare : this.main;
-    if (!other || !this.state.compare || this.syncing) return;
-    this.syncing = true;
-    other.setCamera(scene.camera).then(() => { this.syncing = false; });
+    if (!this.state.compare || !this.compare || this.following) return;
+    this.follow(scene, scene === this.main ? this.compare : this.main);
+  }
+
+  // The other scene follows until it stands where the led one stands; what it reports meanwhile is an echo.
+  async follow(leader, follower) {
+    this.following = true;
+    let pose;
+    do {
+      pose = leader.camera;
+      await follower.setCamera(pose);
+    } while (JSON.stringify(pose) !== JSON.stringify(leader.camera));
+    this.following = false;
+    this.placeRings();
   }
 
   turn(pose) {
@@ -307,6 +334,7 @@ class Viewer {
     }
     on(parts.help, "click", (event) => { if (event.target === parts.help) this.toggleHelp(false); });
     on(document, "keydown", (event) => this.onKey(event));
+    on(window, "hashchange", () => this.onAddress());
     on(root, "dblclick", (event) => { if (!event.target.closest("button, canvas.pmv-matrix, input")) this.clear(); });
     for (const name of ["main", "compare"]) this.listenToScene(parts[`scene-${name}`], name, on);
     new ResizeObserver(() => this.resize()).observe(parts.stage);
@@ -411,7 +439,8 @@ class Viewer {
       ? () => this.isUsable(digit) && this.change({ mode: digit, cell: null })
       : {
         ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
-        " ": pressable ? null : () => this.togglePlay(),
+        // A button that was reached by Tab keeps its Space; one that was merely clicked gives it to the player.
+        " ": pressable?.matches(":focus-visible") ? null : () => { pressable?.blur(); this.togglePlay(); },
         f: () => this.flyTo(this.state.view), c: () => this.toggleCompare(), r: () => this.reset(),
         t: () => this.change({ thumbs: next(["render", "points", "heat"], this.state.thumbs) }),
         s: () => this.data.students.plain && this.change({ student: next(["distilled", "plain"], this.state.student) }),
@@ -443,8 +472,14 @@ class Viewer {
   }
 
   toggleHelp(open = this.parts.help.hidden) {
+    if (open === !this.parts.help.hidden) return;
     this.parts.help.hidden = !open;
-    if (open) this.parts.help.querySelector("button").focus();
+    if (open) {
+      this.beforeHelp = document.activeElement;
+      this.parts.help.querySelector("button").focus();
+    } else {
+      this.beforeHelp.focus();
+    }
   }
 
   onTheme() {
@@ -476,6 +511,7 @@ class Viewer {
       get camera() { return structuredClone(viewer.main?.camera ?? null); },
       get compareCamera() { return structuredClone(viewer.compare?.camera ?? null); },
       get contexts() { return viewer.root.querySelectorAll(".gl-container canvas").length; },
+      get theme() { return viewer.shownTheme === viewer.config.theme.dark ? "dark" : "light"; },
       get name() { return viewer.data?.name ?? null; },
       settled: () => Promise.all([viewer.main?.queue, viewer.compare?.queue]).then(() => true),
       pick: (x, y) => viewer.main?.pick(x, y) ?? null,

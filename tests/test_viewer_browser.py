@@ -1,0 +1,468 @@
+"""Does the viewer show what its bundle holds, in a real browser and without any server's help?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from pointmcd.types import Analysis
+from tests.analysis_fixture import make_analysis
+from viz.bundle import make_bundle
+from viz.components import AnalysisViewer
+from viz.theme import DARK, LIGHT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+FLAGS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]  # fmt: skip
+SLOWEST_MS = 30_000
+EVIL_NAME = "${window.ran=1}{{window.ran=2}}<script>window.ran=3</script><img src=x onerror=window.ran=4>.ply"
+# Counts the WebGL contexts that were ever made and are still alive, whoever holds them.
+COUNT_CONTEXTS = """
+window.contexts = [];
+const getContext = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  const context = getContext.call(this, kind, ...rest);
+  if (context && /webgl/.test(kind) && !window.contexts.some((held) => held.deref() === context)) {
+    window.contexts.push(new WeakRef(context));
+  }
+  return context;
+};
+window.liveContexts = () => window.contexts.filter((held) => held.deref() && !held.deref().isContextLost()).length;
+"""
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine")]
+
+
+@pytest.fixture(scope="module")
+def shapes() -> dict[str, Analysis]:
+    return {
+        "chair": make_analysis(points=600, views=12, colors=True, name="chair.off"),
+        "sphere": make_analysis(points=400, views=5, seed=1, shape="sphere", name=EVIL_NAME),
+        "lonely": make_analysis(points=300, views=4, seed=2, plain=False, name="lonely.ply"),
+    }
+
+
+@pytest.fixture(scope="module")
+def address(shapes: dict[str, Analysis]) -> Iterator[str]:
+    """A page with nothing but the viewer and one button per value it can get."""
+    values: dict[str, Any] = {name: make_bundle(analysis) for name, analysis in shapes.items()}
+    values |= {"nothing": None, "error": {"error": f"Line 17 of {EVIL_NAME} has 2 columns."}}
+    values["damaged"] = {**values["chair"], "points": {**values["chair"]["points"], "data": ""}}
+    with gr.Blocks() as page:
+        with gr.Row():
+            buttons = {name: gr.Button(name, elem_id=f"give-{name}") for name in values}
+        viewer = AnalysisViewer(values["chair"])
+        for name, button in buttons.items():
+            button.click(lambda name=name: values[name], outputs=viewer, show_progress="hidden")
+    page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False, ssr_mode=False)
+    yield page.local_url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = chromium.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+        context.add_init_script(COUNT_CONTEXTS)
+        context.set_default_timeout(SLOWEST_MS)
+        yield context
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Any]:
+    """Open a page of one's own. However the visit goes, nothing leaves this machine and nothing complains."""
+    pages, watched = [], []
+
+    def open_it(state: str = "", *, width: int = 1440) -> Any:
+        page = browser.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 1000})
+        watched.append(watch(page, address))
+        page.goto(f"{address}/#{state}")
+        settle(page)
+        return page
+
+    yield open_it
+    for page in pages:
+        page.close()
+    assert watched == [([], [])] * len(watched)
+
+
+@pytest.fixture(scope="module")
+def first_page(browser: Any, address: str) -> Iterator[Any]:
+    """One page for the tests that need no page of their own: opening one costs seconds."""
+    page = browser.new_page()
+    page.foreign, page.complaints = watch(page, address)
+    page.goto(address)
+    settle(page)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(first_page: Any, shapes: dict[str, Analysis]) -> Iterator[Any]:
+    """The viewer as it opens: the chair, the first view, the home camera."""
+    give(first_page, "chair", shapes)
+    # Changing the address by hand is how a user resets everything.
+    first_page.evaluate(
+        "() => { document.activeElement.blur(); document.body.classList.remove('dark'); location.hash = ''; }"
+    )
+    first_page.keyboard.press("Escape")
+    first_page.mouse.move(1, 1)
+    first_page.keyboard.press("r")
+    first_page.wait_for_timeout(700)
+    settle(first_page)
+    yield first_page
+    assert first_page.foreign == []
+    assert first_page.complaints == []
+
+
+def watch(page: Any, address: str) -> tuple[list[str], list[str]]:
+    """Collect the requests that leave this machine, and the errors of the console."""
+    foreign: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else foreign.append(r.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    return foreign, complaints
+
+
+def settle(page: Any) -> None:
+    page.wait_for_function("() => window.pointmcdViewer?.drawn > 0")
+    page.evaluate("() => window.pointmcdViewer.settled()")
+
+
+def give(page: Any, name: str, shapes: dict[str, Analysis]) -> None:
+    page.locator(f"#give-{name}").click()
+    page.wait_for_function("name => window.pointmcdViewer.name === name", arg=shapes[name].name)
+    settle(page)
+
+
+def state(page: Any) -> dict[str, Any]:
+    return dict(page.evaluate("() => window.pointmcdViewer.state"))
+
+
+def camera(page: Any, scene: str = "camera") -> list[float]:
+    pose = page.evaluate(f"() => window.pointmcdViewer.{scene}")
+    return [pose[part][axis] for part in ("eye", "center", "up") for axis in "xyz"]
+
+
+def painted(page: Any, color: str) -> int:
+    """How many points the WebGL trace itself holds in this colour."""
+    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return int(
+        page.evaluate(
+            "color => document.querySelector('[data-part=scene-main]').data[0].marker.color"
+            ".filter((own) => own === color).length",
+            f"rgb({','.join(map(str, channels))})",
+        )
+    )
+
+
+def a_point_to_click(page: Any) -> tuple[int, float, float]:
+    """A point that nothing stands in front of, and where it is on the page."""
+    point, x, y = page.evaluate(
+        """() => {
+          for (let n = 0; n < window.pointmcdViewer.drawn; n++) {
+            const place = window.pointmcdViewer.screenPosition(n);
+            if (place && window.pointmcdViewer.pick(place[0], place[1]) === n) return [n, place[0], place[1]];
+          }
+        }"""
+    )
+    box = page.locator("[data-part=scene-main]").bounding_box()
+    return int(point), box["x"] + x, box["y"] + y
+
+
+def screenshot(page: Any, name: str, tmp_path: Path, **settings: Any) -> None:
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", **settings)
+
+
+def test_the_cloud_of_the_bundle_is_drawn(page: Any, shapes: dict[str, Analysis]) -> None:
+    drawn = page.evaluate("() => document.querySelector('[data-part=scene-main]').data[0].x.length")
+    assert drawn == len(shapes["chair"].cloud.points)
+
+
+def test_selecting_a_view_shows_exactly_the_points_it_sees(page: Any, shapes: dict[str, Analysis]) -> None:
+    mask = shapes["chair"].visibility.mask
+    for view in (0, 4, 11):
+        page.locator(f".pmv-thumb[data-view='{view}']").click()
+        settle(page)
+        assert painted(page, LIGHT["seen"]) == mask[view].sum()
+        assert f"{mask[view].sum()} (" in page.locator("[data-part=legend]").inner_text()
+        assert (
+            f"View {view + 1} sees {mask[view].sum()} of 600 points" in page.locator("[data-part=status]").inner_text()
+        )
+
+
+def test_clicking_a_point_fills_its_card_with_the_views_that_see_it(page: Any, shapes: dict[str, Analysis]) -> None:
+    point, x, y = a_point_to_click(page)
+    page.mouse.click(x, y)
+    assert state(page)["point"] == point
+    chips = page.locator(".pmv-chip").evaluate_all("chips => chips.map((chip) => chip.dataset.seen === 'true')")
+    assert chips == shapes["chair"].visibility.mask[:, point].tolist()
+    card = page.locator("[data-part=card]").inner_text()
+    assert "  ".join(f"{value:.3f}" for value in shapes["chair"].cloud.points[point]) in card
+    won = (shapes["chair"].student.winners[0] == point).sum()
+    overall = (shapes["chair"].student.global_winners == point).sum()
+    assert f"{won} here · {overall} overall" in card
+
+
+def test_the_clicked_point_is_marked_at_its_pixel(page: Any, shapes: dict[str, Analysis]) -> None:
+    analysis = shapes["chair"]
+    for view, point in ((0, 3), (7, 120)):
+        place = page.evaluate("([view, point]) => window.pointmcdViewer.imagePosition(view, point)", [view, point])
+        assert place == pytest.approx(analysis.visibility.pixels[view, point].tolist(), abs=0.02)
+
+
+def test_a_drag_turns_the_scene_and_is_not_a_click(page: Any) -> None:
+    before = camera(page)
+    _, x, y = a_point_to_click(page)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 4, steps=4)
+    page.mouse.move(x + 60, y + 8, steps=4)
+    page.mouse.up()
+    settle(page)
+    assert state(page)["point"] is None
+    assert camera(page) != pytest.approx(before, abs=1e-3)
+
+
+def test_escape_and_double_click_clear_the_point(page: Any) -> None:
+    _, x, y = a_point_to_click(page)
+    page.mouse.click(x, y)
+    assert state(page)["point"] is not None
+    page.keyboard.press("Escape")
+    assert state(page)["point"] is None
+    page.mouse.dblclick(x, y)
+    assert state(page)["point"] is None
+
+
+def test_one_scene_is_one_context(open_page: Any) -> None:
+    assert open_page().evaluate("() => window.liveContexts()") == 1
+
+
+def test_thirty_shapes_leave_two_contexts_at_most_and_the_camera_where_it_was(
+    page: Any, shapes: dict[str, Analysis]
+) -> None:
+    page.keyboard.press("c")
+    page.wait_for_function("() => window.pointmcdViewer.compareCamera !== null")
+    page.locator("[data-tool=fly]").click()
+    page.wait_for_timeout(900)
+    settle(page)
+    before = camera(page)
+    for turn in range(30):
+        give(page, ("sphere", "lonely", "chair")[turn % 3], shapes)
+    assert page.evaluate("() => window.liveContexts()") <= 2
+    assert camera(page) == pytest.approx(before, abs=1e-6)
+
+
+def test_a_flight_ends_where_the_views_camera_stands(page: Any, shapes: dict[str, Analysis]) -> None:
+    page.locator(".pmv-thumb[data-view='4']").click()
+    page.keyboard.press("f")
+    page.wait_for_timeout(900)
+    settle(page)
+    pose = page.evaluate("() => window.pointmcdViewer.camera")
+    eye = [pose["eye"][axis] for axis in "xyz"]
+    # One unit of the shape is 1 / 2.1 of the scene's.
+    assert eye == pytest.approx((shapes["chair"].cameras.centers[4] / 2.1).tolist(), abs=1e-3)
+
+
+def test_from_a_views_pose_the_scene_shows_what_the_image_shows(page: Any, shapes: dict[str, Analysis]) -> None:
+    page.keyboard.press("f")
+    page.wait_for_timeout(900)
+    settle(page)
+    box = page.locator("[data-part=scene-main]").bounding_box()
+    analysis = shapes["chair"]
+    for point in (5, 77, 300):
+        column, row = analysis.visibility.pixels[0, point]
+        x, y, _ = page.evaluate("n => window.pointmcdViewer.screenPosition(n)", point)
+        # The image fills the scene's height and is centred in its width.
+        assert y / box["height"] == pytest.approx(float(row) / 224, abs=0.01)
+        assert (x - box["width"] / 2) / box["height"] == pytest.approx(float(column) / 224 - 0.5, abs=0.01)
+
+
+def test_the_compared_scenes_turn_together(page: Any) -> None:
+    page.keyboard.press("c")
+    page.wait_for_function("() => window.pointmcdViewer.compareCamera !== null")
+    settle(page)
+    for scene in ("main", "compare"):
+        box = page.locator(f"[data-part=scene-{scene}]").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        before = camera(page)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 70, y + 10, steps=6)
+        page.mouse.up()
+        page.wait_for_timeout(600)
+        settle(page)
+        assert camera(page) != pytest.approx(before, abs=1e-3)
+        assert camera(page, "compareCamera") == pytest.approx(camera(page), abs=1e-6)
+
+
+def test_a_cell_of_the_matrix_selects_both_views_and_their_points(page: Any) -> None:
+    canvas = page.locator(".pmv-matrix")
+    cell = (canvas.bounding_box()["width"] - 19) / 12
+    canvas.click(position={"x": 18 + 6.5 * cell, "y": 18 + 2.5 * cell})
+    now = state(page)
+    assert now["cell"] == [2, 6]
+    assert now["view"] == 2
+    assert "Winners of views 3 and 7" in page.locator("[data-part=legend]").inner_text()
+    canvas.press("ArrowDown")
+    assert state(page)["cell"] == [3, 6]
+
+
+def test_keep_only_winners_keeps_the_points_that_win_so_many(page: Any, shapes: dict[str, Analysis]) -> None:
+    page.keyboard.press("3")
+    wins = [(shapes["chair"].student.winners[0] == n).sum() for n in range(600)]
+    assert page.evaluate("() => window.pointmcdViewer.strong") == sum(w >= 1 for w in wins)
+    slider = page.locator(".pmv-slider input")
+    slider.fill("20")
+    least = state(page)["least"]
+    assert least > 1
+    assert page.evaluate("() => window.pointmcdViewer.strong") == sum(w >= least for w in wins)
+
+
+def test_blind_spots_are_counted_with_their_share_of_the_winners(page: Any, shapes: dict[str, Analysis]) -> None:
+    page.keyboard.press("9")
+    settle(page)
+    analysis = shapes["chair"]
+    blind = analysis.unseen_points
+    assert len(blind) > 0
+    assert painted(page, LIGHT["blind"]) == len(blind)
+    channels = sum(int(winner) in set(blind.tolist()) for winner in analysis.student.global_winners)
+    assert f"they win {channels} of 1,024 channels" in page.locator("[data-part=legend]").inner_text()
+
+
+def test_every_key_does_what_the_help_says(page: Any) -> None:
+    page.keyboard.press("ArrowRight")
+    assert state(page)["view"] == 1
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert state(page)["view"] == 11
+    for key, mode in enumerate(
+        ["seen", "views", "wins", "alignment", "features", "height", "file", "difference", "blind"], 1
+    ):
+        page.keyboard.press(str(key))
+        assert state(page)["mode"] == mode
+    page.keyboard.press("t")
+    assert state(page)["thumbs"] == "points"
+    page.keyboard.press("s")
+    assert state(page)["student"] == "plain"
+    page.keyboard.press("?")
+    assert page.locator("[data-part=help]").is_visible()
+    page.keyboard.press("Escape")
+    assert page.locator("[data-part=help]").is_hidden()
+    page.keyboard.press("Space")
+    page.wait_for_function("() => window.pointmcdViewer.state.view !== 11")
+    page.keyboard.press("Space")
+
+
+def test_the_address_carries_the_state(open_page: Any) -> None:
+    page = open_page("view=4&color=wins&scope=pool&student=plain&thumbs=heat&point=17&compare=1")
+    now = state(page)
+    assert (now["view"], now["mode"], now["scope"], now["student"]) == (3, "wins", "pool", "plain")
+    assert (now["thumbs"], now["point"], now["compare"]) == ("heat", 17, True)
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    kept = page.evaluate("() => location.hash").removeprefix("#").split("&")
+    assert sorted(kept) == ["compare=1", "scope=pool", "student=plain", "thumbs=heat", "view=4"]
+
+
+def test_nonsense_in_the_address_is_ignored(page: Any) -> None:
+    page.evaluate(
+        "hash => { location.hash = hash; }", "view=99&color=<b>&point=-3&student=constructor&thumbs=__proto__"
+    )
+    page.evaluate("hash => { location.hash = hash; }", "view=99&color=<b>&point=700&student=constructor&least=1e9")
+    page.wait_for_timeout(200)
+    now = state(page)
+    assert (now["view"], now["mode"], now["point"], now["student"]) == (0, "seen", None, "distilled")
+    assert (now["least"], now["thumbs"]) == (1, "render")
+
+
+def test_a_hostile_file_name_is_text(page: Any, shapes: dict[str, Analysis]) -> None:
+    give(page, "sphere", shapes)
+    assert EVIL_NAME in page.locator("[data-part=status]").inner_text()
+    page.locator("#give-error").click()
+    page.wait_for_function("() => window.pointmcdViewer.phase === 'error'")
+    assert EVIL_NAME in page.locator("[data-part=message]").inner_text()
+    assert page.evaluate("() => window.ran") is None
+
+
+def test_without_a_shape_the_page_says_what_to_do_and_the_next_shape_works(
+    page: Any, shapes: dict[str, Analysis]
+) -> None:
+    page.locator("#give-nothing").click()
+    page.wait_for_function("() => window.pointmcdViewer.phase === 'empty'")
+    assert "Choose an example" in page.locator("[data-part=message]").inner_text()
+    assert page.locator("[data-part=predictions]").is_hidden()
+    give(page, "lonely", shapes)
+    assert page.locator("[data-part=message]").is_hidden()
+    assert page.evaluate("() => window.pointmcdViewer.drawn") == 300
+
+
+def test_without_a_plain_student_there_is_nothing_to_compare(page: Any, shapes: dict[str, Analysis]) -> None:
+    page.keyboard.press("s")
+    page.keyboard.press("8")
+    give(page, "lonely", shapes)
+    now = state(page)
+    assert (now["student"], now["mode"], now["compare"]) == ("distilled", "seen", False)
+    assert page.locator("[data-tool=compare]").is_disabled()
+    page.keyboard.press("c")
+    assert state(page)["compare"] is False
+
+
+def test_a_damaged_bundle_is_an_error_in_words(page: Any) -> None:
+    page.locator("#give-damaged").click()
+    page.wait_for_function("() => window.pointmcdViewer.phase === 'error'")
+    assert "could not read the analysis (an array is cut short)" in page.locator("[data-part=message]").inner_text()
+    assert "an array is cut short" in page.complaints.pop()
+
+
+def test_choosing_asks_nothing_of_the_server(page: Any) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator(".pmv-thumb[data-view='2']").click()
+    page.keyboard.press("4")
+    _, x, y = a_point_to_click(page)
+    page.mouse.click(x, y)
+    page.wait_for_timeout(300)
+    assert [url for url in asked if url.startswith("http") and "heartbeat" not in url] == []
+
+
+def test_the_picture_is_named_after_the_shape(page: Any, tmp_path: Path) -> None:
+    with page.expect_download() as download:
+        page.locator("[data-tool=image]").click()
+    assert download.value.suggested_filename == "chair.png"
+    download.value.save_as(tmp_path / "chair.png")
+    assert (tmp_path / "chair.png").stat().st_size > 10_000
+
+
+def test_the_dark_theme_repaints_the_scene(page: Any, shapes: dict[str, Analysis], tmp_path: Path) -> None:
+    screenshot(page, "viewer-light", tmp_path)
+    page.evaluate("() => document.body.classList.add('dark')")
+    page.wait_for_function("() => window.pointmcdViewer.theme === 'dark'")
+    settle(page)
+    assert painted(page, DARK["seen"]) == shapes["chair"].visibility.mask[0].sum()
+    screenshot(page, "viewer-dark", tmp_path)
+
+
+def test_on_a_phone_everything_fits_the_width(open_page: Any, tmp_path: Path) -> None:
+    page = open_page("thumbs=heat&point=17", width=420)
+    width = page.evaluate("() => document.querySelector('.pmv').scrollWidth")
+    assert width <= 420
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    screenshot(page, "viewer-420", tmp_path, full_page=True)
