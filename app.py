@@ -29,8 +29,6 @@ from viz.components import AnalysisViewer
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
-    from gradio.data_classes import FileData
-
     from pointmcd.analysis import Models
     from pointmcd.types import Analysis, Shape
 
@@ -54,6 +52,7 @@ ELEVATIONS = (-90, 90)
 LARGEST_SEED = 2**31 - 1
 
 UPLOAD_LIMIT = "100mb"
+LONGEST_NAME = 120
 # A visitor's files are deleted this long after they came: seconds between sweeps, age in seconds.
 DELETE_CACHE = (600, 7200)
 PORTS_TRIED = 100
@@ -125,27 +124,6 @@ class Session:
 
     opened: Opened | None = None
     shown: Shown | None = None
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that a visitor sent: where it lies now, and what the visitor calls it."""
-
-    path: Path
-    name: str
-
-
-class ShapeFile(gr.File):
-    """A native file input that keeps the file's own name, which Gradio would strip of its special characters."""
-
-    is_template = True
-
-    def preprocess(self, payload: FileData | None) -> Upload | None:  # type: ignore[override]
-        """Gradio has checked by now that the path lies in its upload folder."""
-        if payload is None:
-            return None
-        path = Path(payload.path)
-        return Upload(path=path, name=Path(payload.orig_name or path.name).name[:120])
 
 
 def examples() -> dict[str, Path]:
@@ -238,9 +216,9 @@ def card_of(shown: Shown, notes: Sequence[str]) -> dict[str, Any]:
     return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown)}
 
 
-def refusal(error: Exception) -> dict[str, Any]:
+def refusal(sentence: object) -> dict[str, Any]:
     """What the file card says when a file or a choice was refused: the sentence, above what is still shown."""
-    return {"refusal": str(error)}
+    return {"refusal": str(sentence)}
 
 
 def analyse(opened: Opened, options: Options, models: Models) -> Shown:
@@ -280,7 +258,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     columns=4, allow_preview=False, show_label=False, container=False, buttons=[], object_fit="contain",
                     elem_id="examples", interactive=False,
                 )  # fmt: skip
-                upload = ShapeFile(label=f"Your own file: {' '.join(EXTENSIONS)}", elem_id="upload", height=84)
+                _section("Your own file", HELP_FILE)
+                upload = gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84)
                 card = gr.HTML({}, elem_id="card", html_template=CARD_HTML, js_on_load=CARD_JS, apply_default_css=False)
                 _section("Options", HELP_OPTIONS)
                 with gr.Column(elem_id="options"):
@@ -303,6 +282,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             with gr.Column(elem_id="main", scale=1):
                 viewer = AnalysisViewer(elem_id="viewer")
 
+        own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
 
         def restore(request: gr.Request) -> tuple[Any, ...]:
@@ -323,8 +303,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         def show(now: Session, *chosen: Any) -> tuple[Any, Any, Any]:
             """Analyse the session's shape; where that fails, keep what is shown and say why."""
             options = options_of(*chosen)
-            unchanged = now.shown and now.shown.opened is now.opened and now.shown.options == options
-            if now.opened is None or unchanged:
+            if now.opened is None:
+                return gr.skip(), gr.skip(), refusal("This visit's shape is no longer on the server: choose one again.")
+            if now.shown and now.shown.opened is now.opened and now.shown.options == options:
                 return gr.skip(), gr.skip(), gr.skip()
             try:
                 shown = analyse(now.opened, options, get_models())
@@ -334,7 +315,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             return Session(now.opened, shown), bundle, card_of(shown, bundle["notes"])
 
         def analyze(
-            file: Upload | None,
+            file: str | None,
             student: str,
             visibility: str,
             views: float,
@@ -348,7 +329,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 raise gr.Error("Send a file to analyse.", print_exception=False)
             options = options_of(student, visibility, views, points, seed, elevation_deg)
             try:
-                opened = open_source(Source(file.path, file.name, up))
+                opened = open_source(Source(Path(file), Path(file).name, up))
                 return summary_of(analyse(opened, options, get_models()))
             except (ShapeError, CheckpointError) as error:
                 raise gr.Error(str(error), print_exception=False) from error
@@ -363,8 +344,10 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
 
         page.load(restore, None, [session, card, up, gallery, *choices], **private).then(**then_show)
         gallery.select(choose_example, [session, up], [session, card], **reader_queue, **private).then(**then_show)
-        read = [session, card, gallery, upload]
-        upload.upload(choose_upload, [session, up, upload], read, **reader_queue, **private).then(**then_show)
+        upload.upload(
+            choose_upload, [session, up, upload, own_name], [session, card, gallery, upload], js=OWN_NAME_JS,
+            **reader_queue, **private,
+        ).then(**then_show)  # fmt: skip
         up.input(turn, [session, up], [session, card], **reader_queue, **private).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
         gr.on(touched, trigger_mode="always_last", **then_show)
@@ -392,7 +375,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             saved.then(None, download, js=DOWNLOAD_JS)
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
-        endpoint_file, endpoint_answer = ShapeFile(visible=False), gr.JSON(visible=False)
+        endpoint_file, endpoint_answer = gr.File(visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(
             analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
         )
@@ -422,14 +405,15 @@ def choose_example(now: Session, up: str, event: gr.SelectData) -> tuple[Session
     return open_or_refuse(now, example_source(keys[event.index], up))
 
 
-def choose_upload(now: Session, up: str, file: Upload | None) -> tuple[Session, Any, Any, None]:
+def choose_upload(now: Session, up: str, file: str | None, own_name: str) -> tuple[Session, Any, Any, None]:
     """Open a visitor's file and, where that succeeds, unmark the gallery's example.
 
     The file input is emptied, so that it stays a place to drop the next file; the card names what was read.
     """
     if file is None:
         return now, gr.skip(), gr.skip(), None
-    session, message = open_or_refuse(now, Source(file.path, file.name, up))
+    source = Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up)
+    session, message = open_or_refuse(now, source)
     return session, message, gr.skip() if session is now else gr.Gallery(selected_index=None), None
 
 
@@ -529,7 +513,14 @@ HEADER = """
 <button type="button" class="theme-button" aria-label="Light or dark" title="Light or dark">&#9680;</button>
 <p>What twelve cameras can teach a network that only reads points.</p></header>
 """
-HELP_EXAMPLES = "Pick a shape, or drop a file of your own below.<br>It is read and analysed on this machine only."
+HELP_EXAMPLES = (
+    "Shapes made by this project, one for each kind of file.<br>"
+    "Pick one: it is sampled, rendered, and read by the teacher and both students."
+)
+HELP_FILE = (
+    "A mesh or a point set of up to 100 MB and 5 million points; it stays on this server and is deleted soon.<br>"
+    "Below stands what was done to it before the networks saw it."
+)
 HELP_OPTIONS = (
     "Visibility decides which points each camera sees; elevation and views place the cameras.<br>"
     "The seed chooses which points are sampled: the same seed gives the same numbers."
@@ -579,6 +570,8 @@ watch('value', show);
 show();
 """
 
+# Gradio strips a file's name of its special characters; the visitor is to find the file by the name it had.
+OWN_NAME_JS = "(session, up, file) => [session, up, file, file ? file.orig_name : '']"
 # The picture is the browser's: the viewer's own tool makes it.
 PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
 DOWNLOAD_JS = """
@@ -635,7 +628,9 @@ body { background: var(--body-background-fill) !important; }
 .gradio-container > .main { padding: 12px !important; }
 #studio { display: grid; grid-template-columns: 300px minmax(0, 1fr); gap: 14px; height: calc(100dvh - 24px); }
 #side { height: 100%; min-width: 0 !important; overflow: hidden auto; gap: 6px; flex-wrap: nowrap; padding-right: 2px; }
-#main { --pmv-height: max(660px, calc(100dvh - 24px)); height: 100%; min-width: 0 !important; }
+#main {
+  --pmv-height: max(660px, calc(100dvh - 24px)); height: 100%; min-width: 0 !important; overflow: hidden auto;
+}
 
 #masthead header { display: grid; grid-template-columns: 1fr auto; align-items: center; }
 #masthead h1 { margin: 0; font-size: 19px; font-weight: 650; letter-spacing: -0.01em; }
@@ -672,13 +667,23 @@ body { background: var(--body-background-fill) !important; }
 }
 #examples .thumbnail-item:hover .caption-label, #examples .thumbnail-item:focus-visible .caption-label { opacity: 1; }
 
-#upload { flex: none; }
+#upload { flex: none; height: 66px; }
 #upload label { position: static; display: block; border: 0; padding: 5px 8px 0; font-size: 11px; background: none; }
 #upload label span, #upload .icon-wrap { display: none; }
 #upload .upload-container { height: 26px !important; font-size: 13px; }
 #upload .wrap { min-height: 0; padding: 0; flex-direction: row; gap: 6px; font-size: 12px; }
 
-.file-card { font-size: 12px; line-height: 1.45; max-height: 104px; overflow: auto; overflow-wrap: anywhere; }
+.file-card { height: 92px; overflow: auto; overflow-wrap: anywhere; font-size: 12px; line-height: 1.45; }
+#card [data-testid="status-tracker"] {
+  display: block; top: -3px; height: 2px; opacity: 1; overflow: hidden; background: none;
+}
+#card [data-testid="status-tracker"]:not(.hide)::before {
+  content: ""; position: absolute; top: 0; left: 0; width: 30%; height: 2px; border-radius: 1px;
+  background: var(--slider-color); animation: busy 1.2s ease-in-out infinite alternate;
+}
+#card [data-testid="status-tracker"] > * { display: none; }
+#card .pending { opacity: 0.55; }
+@keyframes busy { to { left: 70%; } }
 .file-card .name { font-weight: 600; }
 .file-card ul { margin: 0; padding: 0; list-style: none; color: var(--body-text-color-subdued); }
 .file-card .refusal {
@@ -713,9 +718,10 @@ body { background: var(--body-background-fill) !important; }
 @media (max-width: 899px) {
   #studio { display: flex; flex-direction: column; height: auto; }
   #side { display: contents; }
-  #main { order: 1; height: auto; align-self: stretch; }
+  #main { order: 1; height: auto; align-self: stretch; overflow: visible; }
   #main .pmv-host { width: 100%; }
   #side > .section:has(+ #options), #options, #downloads { order: 2; }
+  .file-card { height: auto; max-height: 120px; }
   #examples .grid-container { grid: auto / auto-flow 56px !important; overflow-x: auto; }
 }
 """

@@ -56,6 +56,10 @@ def cube(tmp_path: Path) -> Path:
     return path
 
 
+def test_importing_the_page_writes_no_file_beside_it() -> None:
+    assert not (ROOT / "app.pyi").exists(), "a subclass of a Gradio component writes one"
+
+
 def test_the_first_paint_does_not_pay_for_torch() -> None:
     code = "import app, sys; print('torch' in sys.modules, 'open3d' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -195,6 +199,13 @@ def test_make_run_prints_the_address_and_says_when_the_port_is_taken() -> None:
     assert re.search(r"http://127\.0\.0\.1:\d+", said[1])
 
 
+def test_the_server_shares_no_folder_and_takes_no_file_above_the_limit(page: Any) -> None:
+    assert page.allowed_paths == []
+    assert page.max_file_size == 100 * 2**20
+    assert page.local_url.startswith("http://127.0.0.1:")
+    assert page.share_url is None
+
+
 def test_the_only_public_endpoint_is_analyze(client: Any) -> None:
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/analyze"]
     assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
@@ -258,10 +269,16 @@ def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Pat
 
 def test_a_bad_file_keeps_the_shape_that_is_shown(cube: Path, tmp_path: Path) -> None:
     now = app.Session(open_source(Source(cube, "cube.off")))
-    session, message, _, emptied = app.choose_upload(now, "auto", app.Upload(tmp_path / "missing.off", "missing.off"))
+    session, message, _, emptied = app.choose_upload(now, "auto", str(tmp_path / "missing.off"), "")
     assert session is now
     assert message["refusal"].startswith("missing.off")
     assert emptied is None
+
+
+def test_a_file_keeps_the_name_it_had_on_the_visitors_machine(cube: Path) -> None:
+    session, *_ = app.choose_upload(app.Session(), "auto", str(cube), "folder/<b>${mine}.off")
+    assert session.opened is not None
+    assert session.opened.shape.name == "<b>${mine}.off"
 
 
 def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
