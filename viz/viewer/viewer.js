@@ -6,6 +6,7 @@ const FIRST_STATE = {
 };
 const PLAY_MS = 1500;
 const CLICK_SLACK_PX = 5;
+const REST_MS = 400;
 const NARROW_PX = 900;
 const PHONE_PX = 560;
 const ICONS = {
@@ -225,23 +226,31 @@ class Viewer {
 
   onCamera(scene) {
     this.placeRings();
-    if (!this.state.compare || !this.compare || this.following) return;
+    // Only the scene that was touched last leads: what the other reports is an echo.
+    if (!this.state.compare || !this.compare || this.following || scene !== this.leader) return;
     this.follow(scene, scene === this.main ? this.compare : this.main);
   }
 
-  // The other scene follows until it stands where the led one stands; what it reports meanwhile is an echo.
+  // plotly goes on turning for some frames after its last report, so the follower waits until the leader rests.
   async follow(leader, follower) {
     this.following = true;
-    let pose;
-    do {
-      pose = leader.camera;
-      await follower.setCamera(pose);
-    } while (JSON.stringify(pose) !== JSON.stringify(leader.camera));
+    let shown = "";
+    let restsSince = performance.now();
+    while (performance.now() - restsSince < REST_MS && this.state.compare) {
+      const pose = leader.camera;
+      if (JSON.stringify(pose) !== shown) {
+        shown = JSON.stringify(pose);
+        await follower.setCamera(pose);
+        restsSince = performance.now();
+      }
+      await new Promise((done) => requestAnimationFrame(done));
+    }
     this.following = false;
     this.placeRings();
   }
 
   turn(pose) {
+    this.leader = this.main;
     this.main.fly(pose);
   }
 
@@ -355,11 +364,16 @@ class Viewer {
     };
     on(node, "pointerdown", (event) => {
       press = event.button === 0 ? place(event) : null;
+      this.leader = this[name];
       this.main?.land();
       this.leaveView();
       this.hover(null);
     }, { capture: true });
-    on(node, "wheel", () => { this.main?.land(); this.leaveView(); }, { capture: true, passive: true });
+    on(node, "wheel", () => {
+      this.leader = this[name];
+      this.main?.land();
+      this.leaveView();
+    }, { capture: true, passive: true });
     on(window, "pointerup", (event) => {
       if (!press || !this.data) return;
       const here = place(event);
