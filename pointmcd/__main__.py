@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pointmcd.types import CheckpointError, ShapeError
 
@@ -21,8 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ShapeError, CheckpointError, ValueError, OSError) as error:
-        # Every error of ours is a sentence; an OSError names its file.
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"pointmcd: {name}{error.strerror or error}.", file=sys.stderr)
+        return 2
+    except ValueError as error:  # ShapeError and CheckpointError among them: every one of ours is a sentence
         print(f"pointmcd: {error}", file=sys.stderr)
         return 2
     return 0
@@ -33,6 +36,8 @@ def _analyze(options: argparse.Namespace) -> None:
     from pointmcd.analysis import analyze, load_models, save_arrays, summary
     from pointmcd.shapes import load_shape
 
+    if options.out and Path(options.out).is_dir():
+        raise ShapeError(f"{options.out} is a folder; name a file for --out.")
     if options.out and not Path(options.out).parent.is_dir():
         raise ShapeError(f"{options.out}: its folder does not exist; make it, or choose another --out.")
     shape = load_shape(options.file, up=options.up)
@@ -152,8 +157,15 @@ def _set_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option in one line, as with every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pointmcd", description="Multi-view cross-modal distillation, analysed.")
+    parser = _Parser(prog="pointmcd", description="Multi-view cross-modal distillation, analysed.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     analyze = commands.add_parser("analyze", help="analyse one shape file")

@@ -27,6 +27,7 @@ from pointmcd.types import Analysis, CheckpointError, Prediction, Shape, ShapeEr
 from pointmcd.visibility import visible_points
 
 TOP = 5  # answers listed in a summary
+MAX_POINTS = 50_000  # their features take 0.2 GB, and as much again for each step of working on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def analyze(
         student: Name of a student that has weights.
         visibility: "auto" (ray casting with a mesh, else hidden point removal), "raycast", "hpr" or "zbuffer".
         views: Cameras on the ring, 1 to 64.
-        points: Points to sample.
+        points: Points to sample, 3 to `MAX_POINTS`.
         seed: Of the sampling: the same seed on the same machine gives the same numbers.
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
@@ -142,6 +143,10 @@ def analyze(
         raise CheckpointError(
             f"There are no weights for {student!r}; there are some for: {', '.join(models.students) or 'none'}."
         )
+    if points > MAX_POINTS:
+        raise ShapeError(f"At most {MAX_POINTS:,} points can be analysed at once, not {points:,}.")
+    if seed < 0:
+        raise ShapeError(f"A seed is 0 or more, not {seed}.")
     clock = _Clock()
     try:
         with clock("sample"):

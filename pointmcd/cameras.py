@@ -38,7 +38,8 @@ def ring(
     Raises:
         ValueError: A setting is out of its range.
     """
-    azimuth = np.arange(views, dtype=np.float64) * (360.0 / max(views, 1))
+    _check_rig(views, abs(elevation_deg), distance, fov_deg, image_size)  # before an array of that many views is made
+    azimuth = np.arange(views, dtype=np.float64) * (360.0 / views)
     return rig(azimuth, np.full(views, elevation_deg), distance=distance, fov_deg=fov_deg, image_size=image_size)
 
 
