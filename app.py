@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import json
 import re
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -106,24 +107,15 @@ class Opened:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What the page shows: a shape, analysed with some options."""
+    """What the page shows: a shape, analysed with some options.
+
+    A visit keeps two of these records on the server, seen by nobody else: what was opened last, and what is shown. They
+    are two, and each kind of event writes one, so that an analysis that ends late cannot undo a later choice.
+    """
 
     opened: Opened
     options: Options
     analysis: Analysis
-
-
-@dataclass(frozen=True, eq=False)
-class Session:
-    """One visitor's shape, kept on the server and seen by nobody else.
-
-    Attributes:
-        opened: The shape to analyse next.
-        shown: The analysis on the page.
-    """
-
-    opened: Opened | None = None
-    shown: Shown | None = None
 
 
 def examples() -> dict[str, Path]:
@@ -248,7 +240,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
     with gr.Blocks(
         title="PointMCD Studio", analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE
     ) as page:
-        session = gr.State(Session(), time_to_live=DELETE_CACHE[1])
+        opened = gr.State(time_to_live=DELETE_CACHE[1])
+        shown = gr.State(time_to_live=DELETE_CACHE[1])
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(elem_id="side", min_width=280, scale=0):
                 gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS, apply_default_css=False)
@@ -289,30 +282,32 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             """Start a visit: read the address bar, open the example that it names, or the first one."""
             names = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=names)
-            session, message = open_or_refuse(Session(), example_source(key or FIRST_EXAMPLE, axis))
+            shape, message = open_or_refuse(example_source(key or FIRST_EXAMPLE, axis))
             offered = [choice for choice in STUDENTS if choice[1] in names]
+            _, *others = vars(options).values()
             return (
-                session,
+                shape,
                 message,
                 axis,
                 gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
                 gr.Dropdown(choices=offered, value=options.student),
-                *list(vars(options).values())[1:],
+                *others,
             )
 
-        def show(now: Session, *chosen: Any) -> tuple[Any, Any, Any]:
-            """Analyse the session's shape; where that fails, keep what is shown and say why."""
-            options = options_of(*chosen)
-            if now.opened is None:
-                return gr.skip(), gr.skip(), refusal("This visit's shape is no longer on the server: choose one again.")
-            if now.shown and now.shown.opened is now.opened and now.shown.options == options:
-                return gr.skip(), gr.skip(), gr.skip()
+        def show(shape: Opened | None, before: Shown | None, *chosen: Any) -> tuple[Any, Any, Any, Any]:
+            """Analyse the opened shape; where that fails, keep what is shown and say why."""
+            options, nothing = options_of(*chosen), gr.skip()
+            if shape is None:
+                gone = "This visit's shape is no longer on the server: choose one again."
+                return nothing, nothing, nothing, refusal(gone)
+            if before and before.opened is shape and before.options == options:
+                return nothing, nothing, nothing, nothing
             try:
-                shown = analyse(now.opened, options, get_models())
+                now = analyse(shape, options, get_models())
             except (ShapeError, CheckpointError) as error:
-                return Session(now.shown.opened if now.shown else None, now.shown), gr.skip(), refusal(error)
-            bundle = make_bundle(shown.analysis)
-            return Session(now.opened, shown), bundle, card_of(shown, bundle["notes"])
+                return before.opened if before else None, nothing, nothing, refusal(error)
+            bundle = make_bundle(now.analysis)
+            return nothing, now, bundle, card_of(now, bundle["notes"])
 
         def analyze(
             file: str | None,
@@ -329,39 +324,41 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 raise gr.Error("Send a file to analyse.", print_exception=False)
             options = options_of(student, visibility, views, points, seed, elevation_deg)
             try:
-                opened = open_source(Source(Path(file), Path(file).name, up))
-                return summary_of(analyse(opened, options, get_models()))
+                shape = open_source(Source(Path(file), Path(file).name, up))
+                return summary_of(analyse(shape, options, get_models()))
             except (ShapeError, CheckpointError) as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
         # The networks take one visitor at a time; reading a file needs them not, so two may read meanwhile.
         model_queue: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
         reader_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "reader"}
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": card}
+        # Who chooses twice in a hurry wants the second choice.
+        private: dict[str, Any] = {
+            "api_visibility": "private", "show_progress_on": card, "trigger_mode": "always_last",
+        }  # fmt: skip
         then_show: dict[str, Any] = {
-            "fn": show, "inputs": [session, *choices], "outputs": [session, viewer, card], **model_queue, **private,
+            "fn": show, "inputs": [opened, shown, *choices], "outputs": [opened, shown, viewer, card],
+            **model_queue, **private,
         }  # fmt: skip
 
-        page.load(restore, None, [session, card, up, gallery, *choices], **private).then(**then_show)
-        gallery.select(choose_example, [session, up], [session, card], **reader_queue, **private).then(**then_show)
+        page.load(restore, None, [opened, card, up, gallery, *choices], **private).then(**then_show)
+        gallery.select(choose_example, up, [opened, card], **reader_queue, **private).then(**then_show)
         upload.upload(
-            choose_upload, [session, up, upload, own_name], [session, card, gallery, upload], js=OWN_NAME_JS,
+            choose_upload, [up, upload, own_name], [opened, card, gallery, upload], js=OWN_NAME_JS,
             **reader_queue, **private,
         ).then(**then_show)  # fmt: skip
-        up.input(turn, [session, up], [session, card], **reader_queue, **private).then(**then_show)
+        up.input(turn, [opened, up], [opened, card], **reader_queue, **private).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
-        gr.on(touched, trigger_mode="always_last", **then_show)
+        gr.on(touched, **then_show)
 
-        def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Session], str | None]:
-            def save(now: Session) -> str | None:
+        def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Shown | None], str | None]:
+            def save(now: Shown | None) -> str | None:
                 """Write a file of what is shown. Gradio knows it as its own and deletes it with the uploads."""
-                if now.shown is None:
+                if now is None:
                     return None
                 Path(download.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
-                path = (
-                    Path(tempfile.mkdtemp(dir=download.GRADIO_CACHE)) / f"{harmless(now.shown.analysis.name)}{suffix}"
-                )
-                write(now.shown, path)
+                path = Path(tempfile.mkdtemp(dir=download.GRADIO_CACHE)) / f"{harmless(now.analysis.name)}{suffix}"
+                write(now, path)
                 download.temp_files.add(str(path))
                 return str(path)
 
@@ -370,7 +367,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         png_button.click(None, js=PNG_JS)
         for button, write, suffix in ((npz_button, write_npz, ".npz"), (json_button, write_json, ".json")):
             saved = button.click(
-                saver(write, suffix), session, download, show_progress="hidden", api_visibility="private"
+                saver(write, suffix), shown, download, show_progress="hidden", api_visibility="private"
             )
             saved.then(None, download, js=DOWNLOAD_JS)
 
@@ -389,39 +386,36 @@ def options_of(*chosen: Any) -> Options:
     return Options(student, visibility, int(views), int(points), int(seed or 0), float(elevation_deg))
 
 
-def open_or_refuse(now: Session, source: Source) -> tuple[Session, Any]:
-    """Read the source; where that fails, keep the session as it is and say why."""
+def open_or_refuse(source: Source) -> tuple[Any, Any]:
+    """Read the source; where that fails, leave the opened shape as it is and say why."""
     try:
-        return Session(open_source(source), now.shown), gr.skip()
+        return open_source(source), gr.skip()
     except ShapeError as error:
-        return now, refusal(error)
+        return gr.skip(), refusal(error)
 
 
-def choose_example(now: Session, up: str, event: gr.SelectData) -> tuple[Session, Any]:
+def choose_example(up: str, event: gr.SelectData) -> tuple[Any, Any]:
     """Open an example of the gallery."""
     keys = list(examples())
     if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
-        return now, gr.skip()
-    return open_or_refuse(now, example_source(keys[event.index], up))
+        return gr.skip(), gr.skip()
+    return open_or_refuse(example_source(keys[event.index], up))
 
 
-def choose_upload(now: Session, up: str, file: str | None, own_name: str) -> tuple[Session, Any, Any, None]:
+def choose_upload(up: str, file: str | None, own_name: str) -> tuple[Any, Any, Any, None]:
     """Open a visitor's file and, where that succeeds, unmark the gallery's example.
 
     The file input is emptied, so that it stays a place to drop the next file; the card names what was read.
     """
     if file is None:
-        return now, gr.skip(), gr.skip(), None
-    source = Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up)
-    session, message = open_or_refuse(now, source)
-    return session, message, gr.skip() if session is now else gr.Gallery(selected_index=None), None
+        return gr.skip(), gr.skip(), gr.skip(), None
+    shape, message = open_or_refuse(Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up))
+    return shape, message, gr.Gallery(selected_index=None) if isinstance(shape, Opened) else gr.skip(), None
 
 
-def turn(now: Session, up: str) -> tuple[Session, Any]:
+def turn(now: Opened | None, up: str) -> tuple[Any, Any]:
     """Read the same file again with another axis up."""
-    if now.opened is None:
-        return now, gr.skip()
-    return open_or_refuse(now, replace(now.opened.source, up=up))
+    return open_or_refuse(replace(now.source, up=up)) if now else (gr.skip(), gr.skip())
 
 
 def summary_of(shown: Shown) -> dict[str, Any]:
@@ -487,7 +481,10 @@ def main() -> None:
 
     # A Space is reached through its container's outer address; everywhere else only this machine may connect.
     host = os.environ.get("HOST") or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
-    wanted = int(os.environ.get("PORT") or 7860)
+    port = os.environ.get("PORT") or "7860"
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        sys.exit(f"PORT is a number from 1 to 65535, not {port!r}.")
+    wanted = int(port)
     get_models = once(load_models)
     page = serve(get_models, host=host, port=wanted)
     if page.server_port != wanted:
@@ -571,7 +568,7 @@ show();
 """
 
 # Gradio strips a file's name of its special characters; the visitor is to find the file by the name it had.
-OWN_NAME_JS = "(session, up, file) => [session, up, file, file ? file.orig_name : '']"
+OWN_NAME_JS = "(up, file) => [up, file, file ? file.orig_name : '']"
 # The picture is the browser's: the viewer's own tool makes it.
 PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
 DOWNLOAD_JS = """

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -267,32 +268,28 @@ def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Pat
         assert arrays["visibility"].shape == (4, 1024)
 
 
-def test_a_bad_file_keeps_the_shape_that_is_shown(cube: Path, tmp_path: Path) -> None:
-    now = app.Session(open_source(Source(cube, "cube.off")))
-    session, message, _, emptied = app.choose_upload(now, "auto", str(tmp_path / "missing.off"), "")
-    assert session is now
+def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(tmp_path: Path) -> None:
+    shape, message, gallery, emptied = app.choose_upload("auto", str(tmp_path / "missing.off"), "")
+    assert shape == gallery == gr.skip()
     assert message["refusal"].startswith("missing.off")
     assert emptied is None
 
 
 def test_a_file_keeps_the_name_it_had_on_the_visitors_machine(cube: Path) -> None:
-    session, *_ = app.choose_upload(app.Session(), "auto", str(cube), "folder/<b>${mine}.off")
-    assert session.opened is not None
-    assert session.opened.shape.name == "<b>${mine}.off"
+    shape, *_ = app.choose_upload("auto", str(cube), "folder/<b>${mine}.off")
+    assert shape.shape.name == "<b>${mine}.off"
 
 
 def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
-    now = app.Session(open_source(Source(cube, "cube.off")))
-    turned, _ = app.turn(now, "y")
-    assert turned.opened is not None
-    assert np.ptp(turned.opened.shape.vertices, axis=0).tolist() == [1, 2, 1]
-    assert any("Y-up" in note for note in turned.opened.shape.notes)
+    turned, _ = app.turn(open_source(Source(cube, "cube.off")), "y")
+    assert np.ptp(turned.shape.vertices, axis=0).tolist() == [1, 2, 1]
+    assert any("Y-up" in note for note in turned.shape.notes)
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
 def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
-    now, event = app.Session(), type("Event", (), {"index": index})()
-    assert app.choose_example(now, "auto", event)[0] is now
+    event = type("Event", (), {"index": index})()
+    assert app.choose_example("auto", event) == (gr.skip(), gr.skip())
 
 
 def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_why() -> None:

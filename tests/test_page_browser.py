@@ -132,6 +132,18 @@ def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: 
     assert "example=airplane" in page.url
 
 
+def test_of_hasty_choices_the_last_one_is_shown(visit: Any) -> None:
+    page = visit()
+    page.get_by_label("number input for Views").fill("3")
+    page.get_by_label("number input for Views").blur()
+    for name in ("bathtub", "mug", "lamp", "guitar"):
+        page.get_by_alt_text(name, exact=True).click()
+    wait_until_shown(page, "guitar.obj")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("() => window.pointmcdViewer.name") == "guitar.obj"
+    assert page.locator(".pmv-thumb").count() == 3
+
+
 def test_each_view_shows_exactly_the_points_that_the_mask_holds(visit: Any, models: Any) -> None:
     from pointmcd.analysis import analyze
 
