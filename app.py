@@ -56,6 +56,8 @@ UPLOAD_LIMIT = "100mb"
 LONGEST_NAME = 120
 # A visitor's files are deleted this long after they came: seconds between sweeps, age in seconds.
 DELETE_CACHE = (600, 7200)
+# An analysis takes about 10 MB; the visitor least lately active is forgotten first.
+SESSIONS_KEPT = 100
 PORTS_TRIED = 100
 
 
@@ -458,7 +460,7 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
     page.launch(
         server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
-        theme=_theme(), css=CSS,
+        state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=CSS,
     )  # fmt: skip
     return page
 
@@ -477,13 +479,13 @@ def _free_port(host: str, first: int) -> int:
 
 def main() -> None:
     """Serve the page until interrupted. HOST and PORT override where."""
-    from pointmcd import load_models
-
     # A Space is reached through its container's outer address; everywhere else only this machine may connect.
     host = os.environ.get("HOST") or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
     port = os.environ.get("PORT") or "7860"
     if not (port.isdecimal() and 0 < int(port) < 65536):
         sys.exit(f"PORT is a number from 1 to 65535, not {port!r}.")
+    from pointmcd import load_models
+
     wanted = int(port)
     get_models = once(load_models)
     page = serve(get_models, host=host, port=wanted)

@@ -200,6 +200,13 @@ def test_make_run_prints_the_address_and_says_when_the_port_is_taken() -> None:
     assert re.search(r"http://127\.0\.0\.1:\d+", said[1])
 
 
+@pytest.mark.parametrize("port", ["http", "0", "-1", "70000", "78.6"])
+def test_a_port_that_is_none_is_refused_with_a_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", port)
+    with pytest.raises(SystemExit, match="PORT is a number"):
+        app.main()
+
+
 def test_the_server_shares_no_folder_and_takes_no_file_above_the_limit(page: Any) -> None:
     assert page.allowed_paths == []
     assert page.max_file_size == 100 * 2**20
