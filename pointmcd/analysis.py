@@ -355,6 +355,7 @@ def save_arrays(analysis: Analysis, path: str | Path) -> None:
             f"{prefix}winners": view.winners.astype(np.int32),
             f"{prefix}global_winners": view.global_winners.astype(np.int32),
             f"{prefix}alignment": view.alignment,
+            f"{prefix}alignment_bias": view.alignment_bias,
         }
     with Path(path).open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes **kwds for allow_pickle

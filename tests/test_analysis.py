@@ -188,6 +188,7 @@ def test_the_saved_arrays_have_the_documented_names_shapes_and_types(analysis: A
         "student_view_features": (VIEWS, 512), "similarity": (VIEWS, VIEWS), "winners": (VIEWS, 1024),
         "teacher_logits": (40,), "student_logits": (40,), "plain_logits": (40,), "heat_maps": (VIEWS, 6, 6),
         "alignment": (VIEWS, POINTS), "plain_winners": (VIEWS, 1024), "global_winners": (1024,),
+        "alignment_bias": (VIEWS,),
     }  # fmt: skip
     assert {name: arrays[name].shape for name in documented} == documented
     assert arrays["visibility"].dtype == bool

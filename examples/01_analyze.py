@@ -1,0 +1,45 @@
+"""What do the three networks make of a shape? `python examples/01_analyze.py [FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import pointmcd  # noqa: E402
+
+
+def main() -> None:
+    path = sys.argv[1] if len(sys.argv) > 1 else HERE / "shapes" / "chair.off"
+    shape = pointmcd.load_shape(path)
+    analysis = pointmcd.analyze(shape, pointmcd.load_models())
+
+    print(analysis.name)
+    for note in analysis.notes:
+        print(f"  {note}")
+
+    print("\nWhat is it?")
+    answers = {"teacher (images)": analysis.teacher, "distilled student": analysis.student.prediction}
+    if analysis.plain is not None:
+        answers["plain student"] = analysis.plain.prediction
+    for who, prediction in answers.items():
+        best = (-prediction.probabilities).argsort()[:3]
+        told = ", ".join(f"{analysis.class_names[k]} {prediction.probabilities[k]:.0%}" for k in best)
+        print(f"  {who:18} {told}")
+
+    print("\nHow near is each student view to the teacher's view of the same camera? (cosine)")
+    print("  azimuth  distilled" + ("  plain" if analysis.plain is not None else ""))
+    for view, azimuth in enumerate(analysis.cameras.azimuth_deg):
+        line = f"  {azimuth:6.0f}°  {analysis.student.cosine[view]:9.3f}"
+        if analysis.plain is not None:
+            line += f"  {analysis.plain.cosine[view]:5.3f}"
+        print(line)
+    print(f"\nThe distilled student's own camera stands out by {analysis.student.diagonal_dominance:+.3f};")
+    print(f"{analysis.student.retrieval_at_1:.0%} of its views find their own teacher view.")
+    print(f"Computed in {sum(analysis.timings_ms.values()):.0f} ms: {analysis.timings_ms}")
+
+
+if __name__ == "__main__":
+    main()
