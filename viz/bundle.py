@@ -30,7 +30,8 @@ LARGEST_MARGIN: Final = 2.0
 
 DOMAIN_RULE: Final = (
     "Shown when the teacher, the distilled and the plain student do not all give the same first answer, or when the "
-    f"distilled student's first answer has less than {LOW_CONFIDENCE:.0%} probability."
+    f"distilled student's first answer has less than {100 * LOW_CONFIDENCE:.0f} % probability: the shape may be unlike "
+    "the training data."
 )
 
 Bundle = dict[str, Any]
@@ -100,21 +101,18 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
 
 def domain_note(analysis: Analysis) -> str | None:
     """Say why the networks' answers deserve care, by `DOMAIN_RULE`; None if they do not."""
-    names = analysis.class_names
-    answers = {"teacher": analysis.teacher, "distilled": analysis.student.prediction}
+    answers = [analysis.teacher, analysis.student.prediction]
     if analysis.plain is not None:
-        answers["plain"] = analysis.plain.prediction
-    first = {who: names[int(answer.logits.argmax())] for who, answer in answers.items()}
-    confidence = float(answers["distilled"].probabilities.max())
+        answers.append(analysis.plain.prediction)
+    confidence = float(analysis.student.prediction.probabilities.max())
     reasons = []
-    if len(set(first.values())) > 1:
-        said = ", ".join(f"{who} {label.replace('_', ' ')}" for who, label in first.items())
-        reasons.append(f"the networks disagree ({said})")
+    if len({int(answer.logits.argmax()) for answer in answers}) > 1:
+        reasons.append("the networks disagree")
     if confidence < LOW_CONFIDENCE:
-        reasons.append(f"the distilled student is only {confidence:.0%} sure")
+        reasons.append(f"the distilled student is only {100 * confidence:.0f} % sure")
     if not reasons:
         return None
-    return f"Handle with care: {' and '.join(reasons)}. The shape may be unlike the training data."
+    return f"Handle with care: {' and '.join(reasons)}."
 
 
 def _points_to_draw(analysis: Analysis, limit: int) -> Int[np.ndarray, " M"]:

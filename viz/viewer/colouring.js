@@ -170,7 +170,7 @@ function colouring(data, state, student, theme) {
       paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
       return { colors, strong, legend: {
         title: "Point features", subtitle: "principal components 1, 2, 3 as red, green, blue", kind: "text",
-        note: "Alike colours, alike features: what the student takes for the same kind of part.",
+        note: "Alike colours, alike features.",
       } };
     }
     case "height": {

@@ -62,6 +62,9 @@ function makeSwitch(node, choices, onChoose) {
 const NUMBER = new Intl.NumberFormat("en-US");
 const count = (value) => NUMBER.format(value);
 const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
-const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+function signed(value, digits) {
+  const size = Math.abs(value).toFixed(digits);
+  return Number(size) === 0 ? size : (value < 0 ? "−" : "+") + size;
+}
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const words = (label) => label.replaceAll("_", " ");

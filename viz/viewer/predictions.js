@@ -6,6 +6,8 @@ const NETWORKS = [
   { key: "plain", label: "Plain", hint: "Reads the points alone; the same recipe without the teacher" },
 ];
 
+const shortPercent = (share) => percent(share, share < 0.0995 ? 1 : 0);
+
 function drawPredictions(node, noteNode, data) {
   const columns = NETWORKS.map(({ key, label, hint }) => {
     const answer = data.predictions[key];
@@ -16,14 +18,14 @@ function drawPredictions(node, noteNode, data) {
     }
     const rows = answer.top.map(([name, probability], i) => make("li", { class: i === 0 ? "pmv-first" : "" }, [
       make("span", { class: "pmv-label", text: words(name), title: words(name) }),
-      make("span", { class: "pmv-value", text: percent(probability, probability < 0.0995 ? 1 : 0) }),
+      make("span", { class: "pmv-value", text: shortPercent(probability) }),
       make("span", { class: "pmv-track" }, [make("span", { style: { width: `${100 * probability}%` } })]),
     ]));
     const spoken = answer.top.map(([name, p]) => `${words(name)} ${percent(p, 1)}`).join(", ");
     return make("div", { class: "pmv-network", attrs: { "data-network": key, role: "group", "aria-label": `${label}: ${spoken}` } }, [
       make("h4", { text: label, title: hint }),
       make("ol", {}, rows),
-      make("p", { class: "pmv-margin", text: `margin ${percent(answer.margin)}`, title: "First probability minus second" }),
+      make("p", { class: "pmv-margin", text: `margin ${shortPercent(answer.margin)}`, title: "First probability minus second" }),
     ]);
   });
   node.replaceChildren(...columns);

@@ -41,7 +41,7 @@ class Scene {
     const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
     const traces = [
-      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size, color: colors, line: { width: 0 } } },
+      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size, color: colors, line: { width: 1, color: theme.colors.scene } } },
       { ...quiet, mode: "lines", ...rigLines(data.cameras, null), line: { color: theme.colors.rig, width: 1.5 } },
       { ...quiet, mode: "lines", ...rigLines(data.cameras, 0), line: { color: theme.colors.accent, width: 4 } },
       { ...quiet, mode: "lines", x: [], y: [], z: [], line: { color: theme.colors.selection, width: 2 } },
@@ -176,6 +176,10 @@ class Scene {
 
   toImage() {
     return this.internals?.toImage("png");
+  }
+
+  purge() {
+    return this.enqueue(() => this.plotly.purge(this.node));
   }
 
   resize() {

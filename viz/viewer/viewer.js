@@ -23,12 +23,28 @@ const GESTURES = [
   ["Drag", "turn"], ["Wheel", "zoom"], ["Right drag", "move"], ["Hover", "values of a point"],
   ["Click", "pin a point"], ["Double click", "clear"],
 ];
+// Two lines each: what is shown, and what can be done with it.
 const HELP = {
-  scene: "The points the students read. Pyramids mark the cameras; the selected one is highlighted. Click a point to pin it, click a view below to see what it sees.",
-  views: "The images the teacher read. The heat map shows which cells speak for the teacher's first answer. A filled mark is a pinned point that the view sees; a ring is one it does not.",
-  predictions: "Five most probable classes. The teacher reads the images, both students only the points; distilled and plain differ only in whether they learnt from the teacher.",
-  similarity: "Cosine of each student view (row) with each teacher view (column). Distillation should make the diagonal bright. Click a cell to see the points behind it.",
-  point: "VAFP max-pools, for each view, the features of the points it sees. A point wins a channel when its value is the largest. Its share of the cosine is what those channels add.",
+  scene: [
+    "The points that the students read; pyramids mark the cameras.",
+    "Click a point to pin it, or a view below to see what it sees.",
+  ],
+  views: [
+    "The images that the teacher read; the heat map shows what speaks for its first answer.",
+    "A pinned point is a filled mark where the view sees it, a ring where it is hidden.",
+  ],
+  predictions: [
+    "The teacher reads the images; both students read only the points.",
+    "Distilled learnt from the teacher, plain did not; all else is the same.",
+  ],
+  similarity: [
+    "Cosine of each student view (row) with each teacher view (column); dots mark a row's best.",
+    "Distillation makes the diagonal bright. Click a cell for the points behind it.",
+  ],
+  point: [
+    "Each view pools, channel by channel, the largest feature of the points it sees.",
+    "A point wins the channels where its feature is the largest; they carry the alignment.",
+  ],
 };
 
 class Viewer {
@@ -55,6 +71,7 @@ class Viewer {
   }
 
   onAddress() {
+    if (!this.root.isConnected) return this.dispose();
     const wanted = this.stateOfAddress();
     if (!this.data) this.state = wanted;
     else this.change(this.fit(wanted, this.data));
@@ -119,7 +136,8 @@ class Viewer {
     drawPredictions(parts.predictions, parts.domain, data);
     parts["prediction-sub"].textContent = { pointnet: "PointNet", dgcnn: "DGCNN" }[data.studentName] ?? data.studentName;
     const seenBy = { raycast: "ray casting", hpr: "hidden point removal", zbuffer: "z-buffer" }[data.method] ?? data.method;
-    parts["strip-sub"].textContent = `azimuth / elevation, share of points seen by ${seenBy}`;
+    parts["strip-sub"].textContent = `visibility by ${seenBy}`;
+    parts["strip-sub"].title = "Under each image: azimuth / elevation, and the share of all points that the view sees";
     this.refresh({ redraw: true });
     await this.main.queue;
   }
@@ -351,7 +369,8 @@ class Viewer {
       root.classList.toggle("pmv-narrow", root.clientWidth <= NARROW_PX);
       root.classList.toggle("pmv-phone", root.clientWidth <= PHONE_PX);
     }).observe(root);
-    new MutationObserver(() => this.data && this.onTheme()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    this.themeWatch = new MutationObserver(() => (this.root.isConnected ? this.data && this.onTheme() : this.dispose()));
+    this.themeWatch.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   }
 
   // plotly reports a 3D click on mouse down, so every drag would be one: a click is a release near its press.
@@ -425,9 +444,9 @@ class Viewer {
     tip.style.top = `${clamp(top, 4, box.height - tip.offsetHeight - 4)}px`;
   }
 
-  showPopover(button, text) {
+  showPopover(button, lines) {
     const { popover } = this.parts;
-    popover.textContent = text;
+    popover.replaceChildren(...lines.map((text) => make("p", { text })));
     popover.hidden = false;
     const box = this.root.getBoundingClientRect();
     const anchor = button.getBoundingClientRect();
@@ -435,16 +454,26 @@ class Viewer {
     popover.style.top = `${anchor.bottom - box.top + 6}px`;
   }
 
+  // Gradio may build the component anew: the old one lets go of the page.
+  dispose() {
+    this.stopPlaying();
+    this.stopping.abort();
+    this.themeWatch.disconnect();
+    for (const scene of [this.main, this.compare]) scene?.purge();
+  }
+
   onKey(event) {
+    if (!this.root.isConnected) return this.dispose();
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target instanceof Element ? event.target : document.body;
     if (event.key === "Escape") {
       if (!this.parts.help.hidden) return this.toggleHelp(false);
       return this.data && this.clear();
     }
-    const foreign = target.closest("input, textarea, select, [contenteditable='true']");
-    const pressable = target.closest("button, a, [role='button'], label");
-    if (foreign || (pressable && !this.root.contains(pressable))) return;
+    if (target.closest("input:not([type='range']), textarea, select, [contenteditable='true']")) return;
+    const pressable = target.closest("button, a, input, [role='button'], [role='option'], label");
+    // Elsewhere on the page, arrows and Space belong to what has the focus.
+    if (pressable && !this.root.contains(pressable) && /^( |Enter|Arrow.*)$/.test(event.key)) return;
     if (event.key === "?") return this.toggleHelp();
     if (!this.data) return;
     const digit = /^[1-9]$/.test(event.key) ? MODES[Number(event.key) - 1].key : null;
