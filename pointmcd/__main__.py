@@ -145,7 +145,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _weights(options: argparse.Namespace) -> None:
     from pointmcd.checkpoints import WEIGHTS, read_manifest
 
-    for name, entry in read_manifest(options.weights or WEIGHTS).items():
+    folder = options.weights or WEIGHTS
+    entries = read_manifest(folder)
+    if not entries:
+        raise CheckpointError(f"{folder} holds no weights: there is no manifest.json.")
+    for name, entry in entries.items():
         metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
         print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
 

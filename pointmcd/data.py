@@ -159,7 +159,8 @@ def prepare_views(
     done: set[int] = set(json.loads(done_file.read_text())) if done_file.exists() else set()
     for name, shape in shapes.items():
         if not (home / f"{name}.npy").exists():
-            np.lib.format.open_memmap(home / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape).flush()
+            with written_whole(home / f"{name}.npy") as partial:
+                np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
     todo = [start for start in range(0, count, CHUNK) if start not in done]
     if todo:
         jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
@@ -167,13 +168,29 @@ def prepare_views(
             for finished in tqdm(run(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"):
                 done.add(finished)
                 if len(done) % 16 == 0:
-                    done_file.write_text(json.dumps(sorted(done)))
-        done_file.write_text(json.dumps(sorted(done)))
+                    _note_done(done_file, done)
+        _note_done(done_file, done)
     return ViewCache(
         images=np.load(home / "images.npy", mmap_mode="r"),
         visibility=np.load(home / "visibility.npy", mmap_mode="r"),
         folder=home,
     )
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Offer a file that takes the place of `path` once it is complete: a kill or a second process cannot damage it."""
+    partial = path.with_name(f"{os.getpid()}.partial_{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _note_done(path: Path, done: set[int]) -> None:
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(sorted(done)))
 
 
 @contextmanager

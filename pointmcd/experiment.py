@@ -16,7 +16,7 @@ from torch import nn
 
 from pointmcd.analysis import pick_device
 from pointmcd.checkpoints import WEIGHTS, Entry, build_network, load_weights, read_manifest, save_weights, to_half
-from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, split_validation
+from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, split_validation, written_whole
 from pointmcd.distill import Student
 from pointmcd.evaluate import Accuracy, Alignment, accuracy, predict, view_alignment
 from pointmcd.labels import MODELNET40
@@ -138,9 +138,8 @@ def cached_features(teacher: ClassificationTeacher, sha256: str, views: ViewCach
     """Teacher descriptors of every cached view, computed once per teacher and kept beside the renders."""
     file = views.folder / f"features_{sha256[:16]}.npy"
     if not file.exists():
-        partial = file.with_suffix(".partial.npy")
-        np.save(partial, teacher_features(teacher, views.images))
-        partial.replace(file)
+        with written_whole(file) as partial:
+            np.save(partial, teacher_features(teacher, views.images))
     features: Float[np.ndarray, "S V T"] = np.load(file)
     return features
 

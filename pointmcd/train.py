@@ -152,7 +152,8 @@ def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterat
 def _has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # torch for Apple silicon has no such op
+    return supported is not None and bool(supported())
 
 
 def _cut_log(path: Path, *, epochs: int) -> None:

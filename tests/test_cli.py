@@ -284,3 +284,7 @@ def test_weights_lists_every_network(random_weights: Path, capsys: pytest.Captur
     printed = capsys.readouterr().out
     for name in ("teacher", "pointnet", "pointnet_plain"):
         assert f"{name}: {name}.safetensors " in printed
+
+
+def test_a_folder_without_weights_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds no weights: there is no manifest.json." in complaint(capsys, "weights", "--weights", tmp_path)

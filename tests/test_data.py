@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from pointmcd.cameras import ring
-from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, scale_and_shift, split_validation
+from pointmcd.data import (
+    PointSet,
+    ViewCache,
+    load_point_set,
+    prepare_views,
+    scale_and_shift,
+    split_validation,
+    written_whole,
+)
 from pointmcd.labels import MODELNET40
 from pointmcd.render import render_points
 from pointmcd.teachers import to_input_size
@@ -202,6 +210,25 @@ def test_an_interrupted_cache_goes_on_with_the_missing_chunks(
     assert (resumed.images[0] == 77).all()
     assert np.array_equal(resumed.images[1:], cache.images[1:])
     assert np.array_equal(resumed.visibility[32:], cache.visibility[32:])
+
+
+def test_a_file_that_is_not_written_to_its_end_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text("[0]")
+
+    def killed_while_writing() -> None:
+        with written_whole(path) as partial:
+            partial.write_text("[0, 3")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed_while_writing()
+    assert path.read_text() == "[0]"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_finished_cache_leaves_no_partial_files(cache: ViewCache) -> None:
+    assert {path.name for path in cache.folder.iterdir()} == {"images.npy", "visibility.npy", "done.json"}
 
 
 def test_other_points_or_settings_have_a_cache_of_their_own(clouds: np.ndarray, tmp_path: Path) -> None:
