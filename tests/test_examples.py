@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pointmcd.checkpoints import read_manifest
 
@@ -74,3 +75,10 @@ def test_an_export_can_be_read_by_others(tmp_path: Path) -> None:
     table = np.frombuffer(body, dtype="<f4").reshape(1024, 7)
     assert table[:, 3].max() <= 12
     assert table[:, 5].sum() == 1024  # every channel of the global pool has one winner
+
+
+@needs_weights
+def test_the_figure_is_a_picture(tmp_path: Path) -> None:
+    run("05_figure.py", EXAMPLES / "shapes/chair.off", tmp_path / "overview.png", folder=tmp_path)
+    with Image.open(tmp_path / "overview.png") as picture:
+        assert picture.width == 1650
