@@ -73,7 +73,8 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = chromium.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+        # Software GL pays for every pixel and every frame of a flight: a small window, and flights that end at once.
+        context = chromium.new_context(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
         context.add_init_script(COUNT_CONTEXTS)
         context.set_default_timeout(SLOWEST_MS)
         yield context
@@ -85,10 +86,10 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
     """Open a page of one's own. However the visit goes, nothing leaves this machine and nothing complains."""
     pages, watched = [], []
 
-    def open_it(state: str = "", *, width: int = 1440) -> Any:
+    def open_it(state: str = "", *, width: int = 1100, height: int = 800) -> Any:
         page = browser.new_page()
         pages.append(page)
-        page.set_viewport_size({"width": width, "height": 1000})
+        page.set_viewport_size({"width": width, "height": height})
         watched.append(watch(page, address))
         page.goto(f"{address}/#{state}")
         settle(page)
@@ -122,7 +123,6 @@ def page(first_page: Any, shapes: dict[str, Analysis]) -> Iterator[Any]:
     first_page.keyboard.press("Escape")
     first_page.mouse.move(1, 1)
     first_page.keyboard.press("r")
-    first_page.wait_for_timeout(700)
     settle(first_page)
     yield first_page
     assert first_page.foreign == []
@@ -261,7 +261,6 @@ def test_thirty_shapes_leave_two_contexts_at_most_and_the_camera_where_it_was(
     page.keyboard.press("c")
     page.wait_for_function("() => window.pointmcdViewer.compareCamera !== null")
     page.locator("[data-tool=fly]").click()
-    page.wait_for_timeout(900)
     settle(page)
     before = camera(page)
     for turn in range(30):
@@ -273,7 +272,6 @@ def test_thirty_shapes_leave_two_contexts_at_most_and_the_camera_where_it_was(
 def test_a_flight_ends_where_the_views_camera_stands(page: Any, shapes: dict[str, Analysis]) -> None:
     page.locator(".pmv-thumb[data-view='4']").click()
     page.keyboard.press("f")
-    page.wait_for_timeout(900)
     settle(page)
     pose = page.evaluate("() => window.pointmcdViewer.camera")
     eye = [pose["eye"][axis] for axis in "xyz"]
@@ -283,7 +281,6 @@ def test_a_flight_ends_where_the_views_camera_stands(page: Any, shapes: dict[str
 
 def test_from_a_views_pose_the_scene_shows_what_the_image_shows(page: Any, shapes: dict[str, Analysis]) -> None:
     page.keyboard.press("f")
-    page.wait_for_timeout(900)
     settle(page)
     box = page.locator("[data-part=scene-main]").bounding_box()
     analysis = shapes["chair"]
@@ -439,7 +436,7 @@ def test_choosing_asks_nothing_of_the_server(page: Any) -> None:
     page.keyboard.press("4")
     _, x, y = a_point_to_click(page)
     page.mouse.click(x, y)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(200)
     assert [url for url in asked if url.startswith("http") and "heartbeat" not in url] == []
 
 
@@ -451,7 +448,8 @@ def test_the_picture_is_named_after_the_shape(page: Any, tmp_path: Path) -> None
     assert (tmp_path / "chair.png").stat().st_size > 10_000
 
 
-def test_the_dark_theme_repaints_the_scene(page: Any, shapes: dict[str, Analysis], tmp_path: Path) -> None:
+def test_the_dark_theme_repaints_the_scene(open_page: Any, shapes: dict[str, Analysis], tmp_path: Path) -> None:
+    page = open_page("point=17", width=1440, height=900)
     screenshot(page, "viewer-light", tmp_path)
     page.evaluate("() => document.body.classList.add('dark')")
     page.wait_for_function("() => window.pointmcdViewer.theme === 'dark'")

@@ -521,6 +521,7 @@ class Viewer {
       this.beforeHelp = document.activeElement;
       this.parts.help.querySelector("button").focus();
     } else {
+      document.activeElement.blur();
       this.beforeHelp.focus();
     }
   }
