@@ -20,7 +20,7 @@ from pointmcd.checkpoints import read_manifest
 from pointmcd.data import PointSet
 from pointmcd.distill import Student
 from pointmcd.recipes import RECIPES, Recipe, get_recipe
-from pointmcd.train import Run, learning_rate, move_images, train_student
+from pointmcd.train import Run, fit, learning_rate, move_images, train_student
 from pointmcd.types import CheckpointError, ShapeError
 from tests.conftest import write_point_set
 
@@ -190,6 +190,23 @@ def test_training_lowers_the_distance_to_the_teachers_views(task: Task, tmp_path
     losses = [float(row["distil_loss"]) for row in rows_of(tmp_path)]
     assert losses[-1] < 0.9 * losses[0]
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_every_epoch_takes_every_shape_once_in_an_order_of_its_own(tmp_path: Path) -> None:
+    model, taken = torch.nn.Linear(1, 1), []
+
+    def loss(rows: Tensor, _: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        taken.append(rows.tolist())
+        return model(torch.ones(1, 1)).sum(), {}
+
+    recipe = replace(TINY, epochs=3, batch_size=5)
+    fit(model, recipe, Run(tmp_path, 0, torch.device("cpu")), shapes=17, loss=loss, validate=dict)
+    epochs = [taken[start : start + 3] for start in range(0, 9, 3)]
+    assert len(taken) == 9
+    for batches in epochs:
+        assert [len(batch) for batch in batches] == [5, 5, 5]  # two of seventeen wait for another epoch
+        assert len({row for batch in batches for row in batch}) == 15
+    assert epochs[0] != epochs[1] != epochs[2]
 
 
 class Killed(BaseException):
