@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -225,6 +226,12 @@ def analyse(opened: Opened, options: Options, models: Models) -> Shown:
     from pointmcd.analysis import analyze
 
     return Shown(opened, options, analyze(opened.shape, models, **vars(options)))
+
+
+def warm_up(get_models: Callable[[], Models]) -> None:
+    """Analyse the first example once, so that no visitor waits for the networks or for Open3D's import."""
+    with suppress(ShapeError, CheckpointError):  # the page says it to whoever opens it
+        analyse(open_source(example_source(FIRST_EXAMPLE, "auto")), Options(), get_models())
 
 
 def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
@@ -492,7 +499,7 @@ def main() -> None:
     if page.server_port != wanted:
         print(f"Port {wanted} is taken, so this is port {page.server_port}.")
     print(f"PointMCD Studio: http://{host}:{page.server_port}", flush=True)
-    threading.Thread(target=students_with_weights, args=[get_models], daemon=True).start()
+    threading.Thread(target=warm_up, args=[get_models], daemon=True).start()
     page.block_thread()
 
 
