@@ -33,7 +33,8 @@ def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewe
 
     Returns:
         A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
-        the user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash.
+        the user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash, and
+        `window.pointmcdViewer` tells tests and curious consoles what is shown (see the end of viewer.js).
     """
     gr.set_static_paths([_PLOTLY])
     template = f"<style>\n{viewer_css()}\n</style>\n{_read('viewer.html')}"

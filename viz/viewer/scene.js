@@ -37,11 +37,11 @@ class Scene {
     const first = !this.internals;
     this.data = data;
     this.fieldOfView = verticalFieldOfView(data.cameras);
-    const size = clamp(5.2 * Math.sqrt(1024 / data.count), 1.6, 7);
+    this.size = this.pointSize();
     const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
     const traces = [
-      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size, color: colors, line: { width: 1, color: theme.colors.scene } } },
+      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size: this.size, color: colors, line: { width: 1, color: theme.colors.scene } } },
       { ...quiet, mode: "lines", ...rigLines(data.cameras, null), line: { color: theme.colors.rig, width: 1.5 } },
       { ...quiet, mode: "lines", ...rigLines(data.cameras, 0), line: { color: theme.colors.accent, width: 4 } },
       { ...quiet, mode: "lines", x: [], y: [], z: [], line: { color: theme.colors.selection, width: 2 } },
@@ -67,6 +67,12 @@ class Scene {
       this.drawn = data.count;
       this.fitFieldOfView();
     });
+  }
+
+  // Dense clouds and small scenes want small points.
+  pointSize() {
+    const room = clamp(Math.min(this.node.clientWidth, this.node.clientHeight) / 480, 0.6, 1.6);
+    return Math.round(10 * clamp(5.2 * Math.sqrt(1024 / this.data.count), 1.6, 7) * room) / 10;
   }
 
   // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
@@ -183,7 +189,14 @@ class Scene {
   }
 
   resize() {
-    if (this.internals) this.enqueue(() => this.plotly.Plots.resize(this.node)).then(() => this.fitFieldOfView());
+    if (!this.internals) return;
+    this.enqueue(async () => {
+      await this.plotly.Plots.resize(this.node);
+      this.fitFieldOfView();
+      if (this.size === this.pointSize()) return;
+      this.size = this.pointSize();
+      await this.plotly.restyle(this.node, { "marker.size": this.size }, [POINTS]);
+    });
   }
 }
 

@@ -1,5 +1,9 @@
 // What does each camera see? The images the teacher read, and what can be laid over them.
 
+const SMALLEST_TILE_PX = 76;
+const TILE_GAP_PX = 6;
+const MOST_ROWS = 4;
+
 class Thumbnails {
   constructor(node, onSelect, onHover) {
     this.node = node;
@@ -14,7 +18,6 @@ class Thumbnails {
     const images = await Promise.all(data.images.map(loadImage));
     if (this.data !== data) return false;
     this.images = images;
-    this.node.style.setProperty("--pmv-columns", Math.ceil(data.views / (data.views > 6 ? 2 : 1)));
     this.tiles = images.map((_, view) => {
       const size = data.cameras.imageSize;
       const canvas = make("canvas", { attrs: { width: size, height: size, "aria-hidden": "true" } });
@@ -38,7 +41,17 @@ class Thumbnails {
       return { button, canvas };
     });
     this.node.replaceChildren(...this.tiles.map((tile) => tile.button));
+    this.layOut();
     return true;
+  }
+
+  // As few rows as leave each image large enough to read.
+  layOut() {
+    const width = this.node.clientWidth;
+    let rows = 1;
+    const columns = () => Math.ceil(this.tiles.length / rows);
+    while (rows < MOST_ROWS && (width - TILE_GAP_PX * (columns() - 1)) / columns() < SMALLEST_TILE_PX) rows += 1;
+    this.node.style.setProperty("--pmv-columns", columns());
   }
 
   draw(state, colors, strong, theme) {

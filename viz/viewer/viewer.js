@@ -368,6 +368,7 @@ class Viewer {
     new ResizeObserver(() => {
       root.classList.toggle("pmv-narrow", root.clientWidth <= NARROW_PX);
       root.classList.toggle("pmv-phone", root.clientWidth <= PHONE_PX);
+      this.thumbnails.layOut();
     }).observe(root);
     this.themeWatch = new MutationObserver(() => (this.root.isConnected ? this.data && this.onTheme() : this.dispose()));
     this.themeWatch.observe(document.body, { attributes: true, attributeFilter: ["class"] });
