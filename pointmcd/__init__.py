@@ -23,12 +23,14 @@ _HOMES = {
     "create_encoder": "pointmcd.students",
     "load_shape": "pointmcd.shapes",
 }
-_MODULES = {"checkpoints", "projection", "students", "visibility", "render", "cameras", "synthetic", "types"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
+    try:
         return import_module(f"pointmcd.{name}")
-    raise AttributeError(f"module 'pointmcd' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if error.name != f"pointmcd.{name}":  # the module is there; something that it needs is not
+            raise
+        raise AttributeError(f"module 'pointmcd' has no attribute {name!r}") from None

@@ -38,7 +38,7 @@ def _analyze(options: argparse.Namespace) -> None:
 
     if options.out and Path(options.out).is_dir():
         raise ShapeError(f"{options.out} is a folder; name a file for --out.")
-    if options.out and not Path(options.out).parent.is_dir():
+    if options.out is not None and not Path(options.out).parent.is_dir():
         raise ShapeError(f"{options.out}: its folder does not exist; make it, or choose another --out.")
     shape = load_shape(options.file, up=options.up)
     models = (
@@ -51,7 +51,7 @@ def _analyze(options: argparse.Namespace) -> None:
         points=options.points, seed=options.seed, elevation_deg=options.elevation, distance=options.distance,
         fov_deg=options.fov,
     )  # fmt: skip
-    if options.out:
+    if options.out is not None:
         save_arrays(analysis, options.out)
     result = summary(analysis)
     print(json.dumps(result) if options.json else _as_text(result))
@@ -182,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--elevation", type=float, default=30.0, help="of the ring, in degrees (default 30)")
     analyze.add_argument("--distance", type=float, default=2.0, help="of the cameras, in radii (default 2)")
     analyze.add_argument("--fov", type=float, default=60.0, help="field of view, in degrees (default 60)")
-    analyze.add_argument("--up", choices=("auto", "x", "y", "z"), default="auto", help="the file's axis that points up")
+    analyze.add_argument(
+        "--up", type=str.lower, choices=("auto", "x", "y", "z"), default="auto", help="the file's axis that points up"
+    )
     analyze.add_argument("--seed", type=int, default=0, help="of the sampling")
     analyze.add_argument("--json", action="store_true", help="print one JSON object")
     analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
@@ -217,6 +219,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", required=True, metavar="TRAIN.npz", help="points, labels, class_names")
     command.add_argument("--test", required=True, metavar="TEST.npz", help="read once, at the end")
@@ -225,7 +234,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--out", metavar="FOLDER", help="resumable state and log (default runs/NAME)")
     command.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders, visibility, teacher features")
-    command.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    command.add_argument("--threads", type=_positive, help="CPU threads (default: torch's)")
     _add_weights(command, default=FOLDER_OF_NEW_WEIGHTS)
 
 

@@ -38,7 +38,7 @@ class Models:
         teacher: The image network.
         students: Distilled students by encoder name.
         plains: The same students trained without distillation, where there are such weights.
-        weights: SHA-256 of each network's file, by manifest name.
+        weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
         device: Where they compute.
         class_names: Label of each logit, the same for all of them.
     """
@@ -84,10 +84,16 @@ def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models
         teacher=teachers[0],
         students=dict(sorted(distilled.items(), reverse=True)),
         plains={module.encoder_name: module for module in students if module.isolate_views},
-        weights={name: entry.sha256 for name, entry in entries.items()},
+        weights={_role(network): entries[name].sha256 for name, network in networks.items()},
         device=target,
         class_names=names.pop(),
     )
+
+
+def _role(network: ClassificationTeacher | Student) -> str:
+    if isinstance(network, ClassificationTeacher):
+        return "teacher"
+    return network.encoder_name + ("_plain" if network.isolate_views else "")
 
 
 def pick_device(name: str) -> torch.device:
@@ -160,6 +166,9 @@ def analyze(
             seen = visible_points(cloud, cameras, method=visibility, renders=renders)
     except ValueError as error:  # a setting out of its range: every such message is a sentence for the user
         raise ShapeError(str(error)) from error
+    notes = cloud.notes
+    if seen.method != "raycast" and distance < DISTANCE:
+        notes += (f"Cameras nearer than {DISTANCE:g} radii: {seen.method} finds fewer of the visible points there.",)
     with clock("teacher"):
         images = torch.from_numpy(renders.images).to(models.device).permute(0, 3, 1, 2).float() / 255
         taught = models.teacher(images[None])
@@ -182,7 +191,7 @@ def analyze(
         )
     return Analysis(
         name=shape.name,
-        notes=cloud.notes,
+        notes=notes,
         cloud=cloud,
         cameras=cameras,
         renders=renders,
@@ -303,7 +312,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
             "unseen_points": len(analysis.unseen_points),
         },
         "teacher": {"top5": _top(analysis.teacher, analysis.class_names)},
-        "student": {"name": analysis.student_name, "top5": _top(analysis.student.prediction, analysis.class_names)},
+        "student": {"top5": _top(analysis.student.prediction, analysis.class_names)},
         "plain": None if analysis.plain is None else {"top5": _top(analysis.plain.prediction, analysis.class_names)},
         "alignment": _alignment(analysis.student),
         "timings_ms": analysis.timings_ms,

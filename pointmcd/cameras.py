@@ -31,8 +31,8 @@ def ring(
     Args:
         views: Number of cameras V, 1 to 64.
         elevation_deg: Height above the horizon, -90 to 90 degrees.
-        distance: From the origin, in radii of the normalised shape; more than 1.
-        fov_deg: Full opening angle of the square image, between 0 and 180 degrees.
+        distance: From the origin, in radii of the normalised shape; more than 1, at most 100.
+        fov_deg: Full opening angle of the square image, 1 to 170 degrees.
         image_size: Side of the image in pixels.
 
     Raises:
@@ -92,12 +92,10 @@ def _check_rig(views: int, steepest_deg: float, distance: float, fov_deg: float,
         raise ValueError(f"A rig has 1 to 64 views, not {views}.")
     if not steepest_deg <= 90:
         raise ValueError(f"An elevation lies between -90 and 90 degrees, not at {steepest_deg:g}.")
-    if not (np.isfinite(distance) and distance > 1):
-        raise ValueError(
-            f"The cameras must stand outside the shape: a distance of more than 1 radius, not {distance:g}."
-        )
-    if not 0 < fov_deg < 180:
-        raise ValueError(f"A field of view lies between 0 and 180 degrees, not at {fov_deg:g}.")
+    if not 1 < distance <= 100:
+        raise ValueError(f"The cameras must stand outside the shape, 1 to 100 radii away, not {distance:g}.")
+    if not 1 <= fov_deg <= 170:
+        raise ValueError(f"A field of view lies between 1 and 170 degrees, not at {fov_deg:g}.")
     if not 8 <= image_size <= 4096:
         raise ValueError(f"An image has 8 to 4,096 pixels a side, not {image_size}.")
 

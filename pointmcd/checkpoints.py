@@ -57,10 +57,19 @@ def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
     if not path.exists():
         return {}
     try:
-        entries = json.loads(path.read_text())
-        return {name: Entry(name=name, **fields) for name, fields in entries.items()}
+        listing = json.loads(path.read_text())
+        return {name: _entry(name, **fields) for name, fields in listing.items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no manifest of weights: {error}.") from error
+        raise CheckpointError(f"{path} is no manifest of weights; restore it or train again.") from error
+
+
+def _entry(name: str, *, file: Any, network: Any, training: Any, metrics: Any, **texts: str) -> Entry:
+    """Check what a damaged or hostile manifest could get wrong."""
+    if not (isinstance(file, str) and all(isinstance(record, dict) for record in (network, training, metrics))):
+        raise TypeError(name)
+    if Path(file).name != file:
+        raise ValueError(f"{file} lies outside of the manifest's folder")
+    return Entry(name=name, file=file, network=network, training=training, metrics=metrics, **texts)
 
 
 def build_network(network: dict[str, Any]) -> ClassificationTeacher | Student:
@@ -136,7 +145,7 @@ def to_half(module: nn.Module) -> dict[str, Tensor]:
     return halves
 
 
-def load_official(path: str | Path, network: str) -> ClassificationTeacher | Student:
+def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> ClassificationTeacher | Student:
     """Load a checkpoint of the released code into our module, key by key.
 
     Args:
@@ -155,7 +164,9 @@ def load_official(path: str | Path, network: str) -> ClassificationTeacher | Stu
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(f"{path} is no checkpoint that can be read safely: {error}.") from error
+        raise CheckpointError(
+            f"{path} is no checkpoint that can be read safely: it must be a plain state_dict."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} must hold a state_dict: names and tensors, nothing else.")
     settings, renames = OFFICIAL[network]

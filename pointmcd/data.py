@@ -46,6 +46,11 @@ class PointSet:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def sha256(self) -> str:
+        """Names the content: clouds and labels."""
+        return hashlib.sha256(self.points.tobytes() + self.labels.tobytes()).hexdigest()
+
     def subset(self, rows: Int[np.ndarray, " R"]) -> PointSet:
         return PointSet(self.points[rows], self.labels[rows], self.class_names)
 
@@ -84,6 +89,8 @@ def load_point_set(path: str | Path) -> PointSet:
         raise ShapeError(f"{path}: there are no points in it: its points are {points.shape}.")
     if not (np.issubdtype(points.dtype, np.number) and np.isfinite(points).all()):
         raise ShapeError(f"{path}: every coordinate must be a finite number.")
+    if names.ndim != 1:
+        raise ShapeError(f"{path}: class_names must be a list of names, not of shape {names.shape}.")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= len(names):
         raise ShapeError(f"{path}: every label must be an index into its {len(names)} class_names.")
     return PointSet(points.astype(np.float32), labels.astype(np.int64), tuple(str(name) for name in names))
@@ -165,7 +172,7 @@ def prepare_views(
     if todo:
         jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
         with _workers(min(workers or os.cpu_count() or 1, len(jobs))) as run:
-            for finished in tqdm(run(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility"):
+            for finished in tqdm(run(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility", disable=None):
                 done.add(finished)
                 if len(done) % 16 == 0:
                     _note_done(done_file, done)

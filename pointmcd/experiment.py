@@ -40,16 +40,16 @@ def run_teacher(
     train = load_point_set(data)
     views = prepare_views(train.points, cache, image_size=recipe.input_size)
     rows, held_out = split_validation(train.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
-    run = Run(Path(out), seed, pick_device(device))
-    model = train_teacher(
-        train.subset(rows), views, train.subset(held_out), np.asarray(views.images[held_out]), recipe, run, rows=rows
-    )
     network = {
         "kind": "teacher",
         "backbone": recipe.backbone,
         "input_size": recipe.input_size,
         "classes": len(train.class_names),
     }
+    run = Run(Path(out), seed, pick_device(device), identity=f"{network} data={train.sha256}")
+    model = train_teacher(
+        train.subset(rows), views, train.subset(held_out), np.asarray(views.images[held_out]), recipe, run, rows=rows
+    )
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
     result = judge_teacher(shipped, load_point_set(test).labelled_by(train.class_names), cache)
@@ -67,8 +67,16 @@ def run_student(
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
     _check_exists(test)
     train = load_point_set(data)
-    run = Run(Path(out), seed, pick_device(device))
-    teacher, teacher_entry = find_teacher(weights, run.device)
+    network = {
+        "kind": "student",
+        "encoder": encoder,
+        "classes": len(train.class_names),
+        "isolate_views": plain,
+    }
+    target = pick_device(device)
+    teacher, teacher_entry = find_teacher(weights, target)
+    identity = f"{network} data={train.sha256} teacher={teacher_entry.sha256}"
+    run = Run(Path(out), seed, target, identity=identity)
     views = prepare_views(train.points, cache, image_size=teacher.input_size)
     taught = cached_features(teacher, teacher_entry.sha256, views)
     rows, held_out = split_validation(train.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
@@ -76,12 +84,6 @@ def run_student(
         train.subset(rows), np.asarray(views.visibility)[rows], taught[rows], train.subset(held_out), recipe, run,
         encoder=encoder, plain=plain,
     )  # fmt: skip
-    network = {
-        "kind": "student",
-        "encoder": encoder,
-        "classes": len(train.class_names),
-        "isolate_views": plain,
-    }
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
     result = judge_student(shipped, load_point_set(test).labelled_by(train.class_names))

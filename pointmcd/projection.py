@@ -75,6 +75,11 @@ def project(features: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Proje
 
 def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     """Choose the back end by device and mode; every one returns (pooled, winning row or -1)."""
+    if visibility.ndim != 3 or (visibility.shape[0], visibility.shape[2]) != features.shape[:2]:
+        raise ValueError(
+            f"Visibility must be (B, V, M) = ({features.shape[0]}, V, {features.shape[1]}) for these features, "
+            f"not {tuple(visibility.shape)}."
+        )
     if features.device.type == "cpu" and not torch.compiler.is_compiling():
         pooled, winners = _GatherPool.apply(features, visibility)  # type: ignore[no-untyped-call]
         return pooled, winners

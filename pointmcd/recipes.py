@@ -52,6 +52,7 @@ class Recipe:
     input_size: int = 224
 
 
+SGD_MOMENTUM = 0.9  # released code
 VALIDATION_SHARE = 0.05  # of every training class, for choosing anything; the test split is read once, at the end
 
 _PAPER = "released code (docs/method.md)"

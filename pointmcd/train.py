@@ -20,7 +20,7 @@ from tqdm import tqdm
 from pointmcd.data import PointSet, ViewCache, scale_and_shift
 from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed_cross_entropy
 from pointmcd.evaluate import BATCH, accuracy, predict
-from pointmcd.recipes import Recipe
+from pointmcd.recipes import SGD_MOMENTUM, Recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError, ShapeError
 
@@ -35,11 +35,13 @@ class Run:
         folder: Holds `checkpoint.pt` (resumable state) and `log.csv`.
         seed: Of weights, order and augmentation.
         device: "cpu" or "cuda".
+        identity: What else decides the weights: the network's settings, its teacher and its data.
     """
 
     folder: Path
     seed: int
     device: torch.device
+    identity: str = ""
 
 
 def fit(
@@ -73,7 +75,9 @@ def fit(
         generator = torch.Generator().manual_seed(run.seed * 100_003 + epoch)
         totals: dict[str, Tensor] = {}
         batches = _batches(shapes, recipe.batch_size, generator)
-        for step, rows in enumerate(tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False)):
+        for step, rows in enumerate(
+            tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False, disable=None)
+        ):
             rate = learning_rate(recipe, (epoch * steps + step) / (recipe.epochs * steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -94,8 +98,7 @@ def fit(
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "epoch": epoch + 1,
-                "recipe": repr(recipe),
-                "seed": run.seed,
+                "run": _run_key(recipe, run),
             },
             partial,
         )
@@ -114,7 +117,7 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=SGD_MOMENTUM, weight_decay=decay)
     kinds: dict[str, type[torch.optim.Adam] | type[torch.optim.AdamW]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
@@ -122,17 +125,22 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return kinds[recipe.optimizer](model.parameters(), lr=rate, weight_decay=decay)
 
 
+def _run_key(recipe: Recipe, run: Run) -> str:
+    """Everything that decides a run's weights: only a run with the same key may go on from its checkpoint."""
+    return f"{recipe!r} seed={run.seed} {run.identity}"
+
+
 def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, run: Run) -> int:
     if not state_file.exists():
         return 0
     try:
         state = torch.load(state_file, weights_only=True, map_location="cpu")
-        recipe_then, seed_then, epochs = state["recipe"], state.get("seed", run.seed), int(state["epoch"])
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{state_file} is damaged; remove it to train from the start: {error}.") from error
-    if (recipe_then, seed_then) != (repr(recipe), run.seed):
+        run_then, epochs = state["run"], int(state["epoch"])
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{state_file} is damaged; remove it to train from the start.") from error
+    if run_then != _run_key(recipe, run):
         raise CheckpointError(
-            f"{state_file} was trained with another recipe or seed; choose another --out or remove it."
+            f"{state_file} was trained with another recipe, seed, network or data; choose another --out or remove it."
         )
     try:
         model.load_state_dict(state["model"])
@@ -305,7 +313,7 @@ def _read_all(
     device = next(teacher.parameters()).device
     teacher.eval()
     parts = []
-    for start in tqdm(range(0, len(images), BATCH), desc="teacher", leave=False):
+    for start in tqdm(range(0, len(images), BATCH), desc="teacher", leave=False, disable=None):
         batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).float() / 255
         parts.append(pick(teacher(batch[:, :, None].expand(-1, -1, 3, -1, -1))).cpu().numpy())
     return np.concatenate(parts)

@@ -80,6 +80,15 @@ def test_a_damaged_manifest_is_refused_with_a_sentence(content: bytes, tmp_path:
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("fields", [{"file": 5}, {"network": []}, {"metrics": 3}, {"file": "../pointnet.safetensors"}])
+def test_an_entry_that_cannot_be_trusted_is_refused(copy: Path, fields: dict[str, Any]) -> None:
+    listing = json.loads((copy / "manifest.json").read_text())
+    listing["pointnet"] |= fields
+    (copy / "manifest.json").write_text(json.dumps(listing))
+    with pytest.raises(CheckpointError, match="is no manifest of weights; restore it"):
+        read_manifest(copy)
+
+
 def changed(entry: Entry, **fields: Any) -> Entry:
     return Entry(**(vars(entry) | fields))
 

@@ -163,3 +163,10 @@ def test_multiplying_by_the_mask_would_be_wrong_for_signed_features() -> None:
     multiplied = (features[:, None] * visibility[..., None]).amax(dim=2)
     assert multiplied.item() == 0
     assert view_pool(features, visibility).item() == -3
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 3), (1, 5, 2), (1, 5, 9), (2, 5, 4), (5, 4)])
+def test_a_mask_that_does_not_fit_the_points_is_refused_whatever_the_back_end(shape: tuple[int, ...]) -> None:
+    features = torch.zeros(1, 7, 4)
+    with pytest.raises(ValueError, match=r"must be \(B, V, M\) = \(1, V, 7\) for these features"):
+        view_pool.__wrapped__(features, torch.ones(shape, dtype=torch.bool))

@@ -273,7 +273,7 @@ def test_the_log_has_one_row_of_numbers_per_epoch(whole_run: tuple[Path, dict[st
 def test_a_folder_with_another_run_is_refused(
     task: Task, whole_run: tuple[Path, dict[str, Tensor]], change: dict[str, Any]
 ) -> None:
-    with pytest.raises(CheckpointError, match="trained with another recipe or seed; choose another --out"):
+    with pytest.raises(CheckpointError, match="another recipe, seed, network or data; choose another --out"):
         task.run(whole_run[0], **change)
 
 
@@ -283,13 +283,16 @@ def test_a_checkpoint_of_another_network_is_refused(task: Task, whole_run: tuple
         fewer.run(whole_run[0])
 
 
-@pytest.mark.parametrize("content", [b"", b"damaged", None])
+@pytest.mark.parametrize("content", [b"damaged", None, "a list"])
 def test_a_damaged_checkpoint_is_refused_with_a_sentence(
-    task: Task, whole_run: tuple[Path, dict[str, Tensor]], tmp_path: Path, content: bytes | None
+    task: Task, whole_run: tuple[Path, dict[str, Tensor]], tmp_path: Path, content: bytes | str | None
 ) -> None:
     whole = (whole_run[0] / "checkpoint.pt").read_bytes()
-    (tmp_path / "checkpoint.pt").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(CheckpointError, match="is damaged; remove it to train from the start"):
+    if content == "a list":
+        torch.save([1], tmp_path / "checkpoint.pt")
+    else:
+        (tmp_path / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"is damaged; remove it to train from the start\.$"):
         task.run(tmp_path)
 
 
@@ -351,6 +354,20 @@ def test_the_commands_leave_a_teacher_and_a_matched_pair(trained: Trained) -> No
         assert entry.metrics["validation_shapes"] == 2
         assert entry.training["epochs"] == 2
         assert "ModelNet40" not in entry.data_licence
+
+
+def test_a_plain_run_never_goes_on_from_a_distilled_one(
+    trained: Trained, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
+    before = (trained.runs / "distilled/checkpoint.pt").read_bytes()
+    given = ["--data", trained.data, "--test", trained.test, "--cache", trained.cache, "--weights", trained.weights]
+    again = ["distill", "--student", "pointnet", *given, "--out", trained.runs / "distilled", "--epochs", 2]
+    assert run(*again, "--plain", "--device", "cpu") == 2
+    message = capsys.readouterr().err
+    assert "was trained with another recipe, seed, network or data" in message
+    assert message.count("\n") == 1
+    assert (trained.runs / "distilled/checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
