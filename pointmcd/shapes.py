@@ -23,6 +23,8 @@ from pointmcd.types import PointCloud, Shape, ShapeError
 EXTENSIONS = tuple(READERS)
 MAX_FILE_BYTES = 100 * 2**20
 TIME_LIMIT_S = 60.0
+# Waiting costs nobody anything, so a busy machine gets time; what hangs without computing is stopped all the same.
+_WALL_PER_CPU_SECOND = 10
 MEMORY_LIMIT_BYTES = 2 * 2**30
 
 # The rule for "auto": these formats are Y-up, every other is taken as Z-up, as ModelNet40's files are.
@@ -54,9 +56,11 @@ def load_shape(
 
     Args:
         path: A file whose ending is in `EXTENSIONS` and that has at most `MAX_FILE_BYTES`.
-        up: The file's axis that points up: "x", "y", "z", or "auto": Y for .glb and .obj, Z for all others.
+        up: The file's axis that points up, in either case: "x", "y", "z", or "auto": Y for .glb and .obj, Z for all
+            others.
         name: What to call the shape; the file's name by default.
-        time_limit_s: Seconds after which the child process is stopped.
+        time_limit_s: Seconds of computing (whole ones) after which the child process is stopped; by the clock it has
+            ten times as long, so that a busy machine refuses no good file.
         memory_limit: Bytes of address space that the child process may use.
 
     Returns:
@@ -65,10 +69,13 @@ def load_shape(
     Raises:
         ShapeError: The file cannot be read or holds no shape; one sentence that opens with the name.
     """
+    if not os.fspath(path):
+        raise ShapeError("the path is empty: name one file.")
     file = Path(path)
-    name = _printable(name or file.name)
+    name = _printable(name or file.name or str(file))
+    up, asked = up.lower(), up
     if up not in ("auto", *_UPRIGHT):
-        raise ShapeError(f"{name}: the up axis {up!r} is unknown: choose auto, x, y or z.")
+        raise ShapeError(f"{name}: the up axis {asked!r} is unknown: choose auto, x, y or z.")
     try:
         _check_file(file)
         shape = _read_in_child(file, time_limit_s=time_limit_s, memory_limit=memory_limit)
@@ -92,10 +99,12 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
         The cloud; `to_world` leads back to the frame of `shape.vertices`.
 
     Raises:
-        ShapeError: Fewer than three points asked for, or a shape without extent.
+        ShapeError: Fewer than three points asked for, a shape without extent, or one that was made by hand and does
+            not fit together.
     """
     if count < 3:
         raise ShapeError(f"{shape.name}: {counted(count, 'point')} asked for, a cloud needs at least 3.")
+    _check_shape(shape)
     generator = np.random.default_rng(seed)
     middle = shape.vertices.mean(axis=0, dtype=np.float64)
     vertices = shape.vertices.astype(np.float64) - middle  # first, so that large coordinates cost no digits
@@ -127,6 +136,26 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
         mesh_faces=shape.faces,
         notes=tuple(notes),
     )
+
+
+def _check_shape(shape: Shape) -> None:
+    """Refuse a shape made by hand that `load_shape` would not have made."""
+    vertices, faces = shape.vertices, shape.faces
+    if not len(vertices):
+        raise ShapeError(f"{shape.name}: the shape has no points: it needs at least 3.")
+    if not np.isfinite(vertices).all():
+        raise ShapeError(f"{shape.name}: some coordinates are not finite: remove those points.")
+    if faces is None:
+        return
+    if not len(faces):
+        raise ShapeError(f"{shape.name}: the mesh has no triangles: give some, or faces=None for a point set.")
+    outside = (faces < 0) | (faces >= len(vertices))
+    if outside.any():
+        row = int(outside.any(axis=1).argmax())
+        raise ShapeError(
+            f"{shape.name}: triangle {row + 1:,} uses vertex {int(faces[row][outside[row]][0]):,} (counted from 0), "
+            f"the mesh has {counted(len(vertices), 'vertex', 'vertices')}: correct the index."
+        )
 
 
 def _check_file(file: Path) -> None:
@@ -171,12 +200,13 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, cwd=name, env=environment,
                 start_new_session=True,
             )  # fmt: skip
+            wall_limit_s = time_limit_s * _WALL_PER_CPU_SECOND
             try:
-                code = child.wait(timeout=time_limit_s)
+                code = child.wait(timeout=wall_limit_s)
             except subprocess.TimeoutExpired:
                 raise ShapeError(
-                    f"reading it took longer than {time_limit_s:g} s and was stopped: "
-                    "save fewer points, or save it in a binary format."
+                    f"reading it did not end within {wall_limit_s:g} s and was stopped: try again when the machine "
+                    "is less busy, or save fewer points."
                 ) from None
             finally:
                 if child.poll() is None:
@@ -187,6 +217,11 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
             _log.warning("reader of a %s file: %s", file.suffix, trace)
         if not (folder / "report.json").is_file():
             _log.warning("reader of a %s file ended with code %d", file.suffix, code)
+            if sys.platform != "win32" and code == -signal.SIGXCPU:
+                raise ShapeError(
+                    f"reading it took more than {math.ceil(time_limit_s)} s of computing and was stopped: "
+                    "save fewer points, or save it in a binary format."
+                )
             raise ShapeError("the reader crashed on it: the file is probably damaged, export it again.")
         report = json.loads((folder / "report.json").read_text("utf-8"))
         if report["error"]:

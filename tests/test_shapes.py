@@ -19,6 +19,8 @@ import pytest
 
 from pointmcd.reading import READERS, read_bytes
 from pointmcd.reading.cleaning import clean, distinct_rows
+from pointmcd.reading.polygons import polygons_from_lines
+from pointmcd.reading.table import parse_rows
 from pointmcd.shapes import EXTENSIONS, MAX_FILE_BYTES, load_shape, sample_points
 from pointmcd.types import Shape, ShapeError
 
@@ -145,6 +147,14 @@ MESHES = {
     "coloured.off": b"COFF\n4 4 0\n"
     + b"\n".join(line + b" 255 0 0 255" for line in ROWS.splitlines())
     + OFF.split("0 0 3\n")[1].encode().join([b"\n", b""]),
+    "indented_comments.off": OFF.replace("OFF\n4 4 6\n", "OFF\n4 4 6\n  # corners\n")
+    .replace("3 0 2 1", "\t# triangles\n3 0 2 1")
+    .encode(),
+    "blanks.off": OFF.replace("\n", "\n \n\t\n").encode(),
+    "blanks.ply": ply_header("ascii", "element vertex 4", *XYZ, "element face 4", FACES)
+    + b" \n"
+    + ROWS.replace(b"\n", b"\n\t \n")
+    + b"3 0 2 1\n   \n3 0 1 3\n3 0 3 2\n \x0b\x0c\n3 1 2 3\n",
     "plain.obj": OBJ.encode(),
     "slashes.obj": OBJ.replace("f 1 3 2", "vt 0 0\nvn 0 0 1\nf 1/1/1 3//1 2/1").encode(),
     "relative.obj": OBJ.replace("f 1 3 2", "f -4 -2 -3").encode(),
@@ -203,6 +213,7 @@ POINT_SETS = {
     "points.npz": npz(points=CORNERS, label=np.array(3)),
     "any_name.npz": npz(something=CORNERS),
     "ascii.ply": ply_header("ascii", "comment by hand", "element vertex 4", *XYZ) + ROWS,
+    "blanks.ply": ply_header("ascii", "element vertex 4", *XYZ) + ROWS.replace(b"\n", b"\n  \n"),
     "no_faces.ply": ply_header("ascii", "element vertex 4", *XYZ, "element face 0", FACES) + ROWS,
     "double.ply": ply_header("binary_little_endian", "element vertex 4", *DOUBLES)
     + CORNERS.tobytes(),
@@ -399,6 +410,126 @@ def test_obj_vertex_colours_are_kept():
     np.testing.assert_array_equal(shape.colors, np.eye(3) * 255)
 
 
+def test_saturated_colours_of_an_obj_are_colours():
+    shape = parse("v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 0 2 0 0 0 1\n", ".obj")
+    np.testing.assert_array_equal(shape.colors, np.eye(3) * 255)
+    assert "Columns 4 to 6 read as colours." in shape.notes
+
+
+def test_normals_in_the_vertex_lines_of_an_obj_are_not_used():
+    shape = parse("".join(f"v {row}\n" for row in text_of(some_points(), unit_rows(50)).splitlines()), ".obj")
+    assert shape.colors is None
+    assert "Columns 4, 5, 6 not used." in shape.notes
+
+
+@pytest.mark.parametrize("alpha", ["", " 1"])
+def test_saturated_colours_of_a_coff_are_colours(alpha):
+    rows = f"0 0 0 1 0 0{alpha}\n1 0 0 0 1 0{alpha}\n0 2 0 0 0 1{alpha}\n"
+    shape = parse(f"COFF\n3 1 0\n{rows}3 0 1 2\n", ".off")
+    np.testing.assert_array_equal(shape.colors, np.eye(3) * 255)
+
+
+def test_colours_of_a_cnoff_follow_its_normals():
+    shape = parse("CNOFF\n3 1 0\n0 0 0 0 0 1 9 8 7\n1 0 0 0 0 1 6 5 4\n0 2 0 0 0 1 3 2 1\n3 0 1 2\n", ".off")
+    np.testing.assert_array_equal(shape.colors, [[9, 8, 7], [6, 5, 4], [3, 2, 1]])
+
+
+def test_an_opacity_of_255_says_that_dark_colours_are_dark():
+    shape = parse("COFF\n3 1 0\n0 0 0 1 0 0 255\n1 0 0 0 1 0 255\n0 2 0 0 0 1 255\n3 0 1 2\n", ".off")
+    np.testing.assert_array_equal(shape.colors, np.eye(3))
+
+
+def test_text_columns_of_zeros_and_ones_are_saturated_colours_and_the_doubt_is_told():
+    shape = parse("0 0 0 1 0 0\n1 0 0 0 1 0\n0 2 0 0 0 1\n0 0 3 1 0 0\n", ".xyz")
+    np.testing.assert_array_equal(shape.colors, np.eye(3)[[0, 1, 2, 0]] * 255)
+    assert "Columns 4 to 6 read as colours; being only 0 and 1, they could be normals." in shape.notes
+
+
+def test_the_same_unit_row_at_every_point_is_the_normal_of_a_plane_and_the_doubt_is_told():
+    shape = parse("0 0 7 0 0 1\n1 0 7 0 0 1\n0 2 7 0 0 1\n", ".xyz")
+    assert shape.colors is None
+    assert "Columns 4 to 6 read as normals (not used); being all the same, they could be one colour." in shape.notes
+
+
+def test_signed_axis_aligned_rows_are_normals():
+    normals = np.vstack([np.eye(3), -np.eye(3)])
+    shape = parse(text_of(some_points(6), normals), ".xyz")
+    assert "Columns 4 to 6 read as normals (not used)." in shape.notes
+
+
+GREYISH = np.clip(BYTES[:, :1] + np.random.default_rng(4).integers(-20, 21, size=(50, 3)), 0, 255)
+STRAY = np.random.default_rng(5).integers(0, 256, size=(50, 1))
+
+
+@pytest.mark.parametrize("colors", [GREYISH, GREYISH / 255, np.full((50, 3), [200, 10, 10])])
+@pytest.mark.parametrize("extension", [".txt", ".xyz", ".csv"])
+def test_of_seven_columns_the_three_that_go_together_are_the_colours(colors, extension):
+    stray = STRAY if colors.max() > 1 else STRAY / 255
+    expected = np.round(colors if colors.max() > 1 else colors * 255)
+    before = parse(text_of(some_points(), stray, colors), extension)
+    np.testing.assert_array_equal(before.colors, expected)
+    assert "Column 4 read as intensity or label (not used)." in before.notes
+    after = parse(text_of(some_points(), colors, stray), extension)
+    np.testing.assert_array_equal(after.colors, expected)
+    assert "Column 7 read as intensity or label (not used)." in after.notes
+
+
+def test_a_constant_column_before_the_colours_is_a_label():
+    shape = parse(text_of(some_points(), np.full((50, 1), 7), BYTES), ".txt")
+    np.testing.assert_array_equal(shape.colors, BYTES)
+
+
+def test_four_columns_that_could_be_colours_in_two_ways_are_told_to_be():
+    shape = parse(text_of(some_points(), BYTES, STRAY), ".txt")
+    np.testing.assert_array_equal(shape.colors, BYTES)
+    assert "Columns 4 to 6 read as colours; columns 5 to 7 could be them too." in shape.notes
+
+
+@pytest.mark.parametrize("line", ["0x10 2 3", "1_0 2 3"])
+def test_a_first_line_that_is_no_row_of_numbers_is_told(line):
+    assert "Line 1 read as a header." in parse(f"{line}\n" + ROWS.decode(), ".xyz").notes
+    assert "Line 2 read as a header." in parse(f"4\n{line}\n" + ROWS.decode(), ".xyz").notes
+
+
+def test_a_header_that_names_the_columns_needs_no_note():
+    assert parse(b"x,y,z\n" + ROWS.replace(b" ", b","), ".csv").notes == ()
+
+
+@pytest.mark.parametrize("word", ["1.#QNAN", "-1.#IND", "1.#INF00", "-1.#IND0000e+000", "-nan(ind)", "-1.#QNAN"])
+@pytest.mark.parametrize("extension", [".xyz", ".obj", ".ply", ".pcd"])
+def test_the_spellings_of_no_number_on_windows_are_understood(word, extension):
+    rows = b"%b 0 0\n" % word.encode() + ROWS
+    content = {
+        ".xyz": rows,
+        ".obj": b"".join(b"v " + row + b"\n" for row in rows.splitlines()),
+        ".ply": ply_header("ascii", "element vertex 5", *XYZ) + rows,
+        ".pcd": pcd("ascii", rows, points=5),
+    }[extension]
+    shape = parse(content, extension)
+    np.testing.assert_allclose(shape.vertices, CORNERS)
+    assert "Dropped 1 non-finite point." in shape.notes
+
+
+def test_a_comment_right_behind_a_number_is_a_comment():
+    np.testing.assert_allclose(parse(ROWS.replace(b"0 0 3", b"0 0 3.#quite high"), ".xyz").vertices, CORNERS)
+
+
+def test_rows_beyond_those_promised_are_told():
+    assert "Ignored 1 line after the last point." in parse(pcd("ascii", ROWS + b"9 9 9\n"), ".pcd").notes
+    assert "Ignored 2 lines after the last face." in parse(OFF + "7 7 7\n\n8 8 8\n", ".off").notes
+    assert "Ignored 1 line after the last point." in parse(b"OFF 4 0 0\n" + ROWS + b"9 9 9\n", ".off").notes
+    assert "Ignored 1 line after the last face." in parse(MESHES["ascii.ply"] + b"9 9 9\n", ".ply").notes
+
+
+def test_a_block_of_lines_that_gives_fewer_rows_than_lines_is_refused():
+    with pytest.raises(ShapeError, match="3 rows of numbers where 4 were expected"):
+        parse_rows(b"0 0 0\n1 0 0\n \n0 2 0\n", rows=4)
+    with pytest.raises(ShapeError, match="3 polygons where 4 were expected"):
+        polygons_from_lines(b"3 0 1 2\n \n3 0 1 3\n3 1 2 3\n", first_line=1, counted_lines=True, polygons=4)
+    with pytest.raises(ShapeError, match="2 polygons where 3 were expected"):
+        polygons_from_lines(b"3 0 1 2\n \n4 0 1 3 2\n", first_line=1, counted_lines=True, polygons=3)
+
+
 # Meshes
 
 
@@ -435,6 +566,15 @@ def test_ply_elements_before_the_points_are_stepped_over():
 def test_corners_of_an_stl_at_one_place_are_one_vertex():
     shape = parse(MESHES["binary.stl"], ".stl")
     assert len(shape.vertices) == 4
+
+
+@pytest.mark.parametrize("start", [b"BZh", b"\x89PNG", b"\x80\x02", b"PK\x03\x04", b"solid", b"%PDF"])
+@pytest.mark.parametrize("end", [b"", b"\0\0", b"ab"])
+def test_the_free_header_of_a_binary_stl_may_hold_anything(start, end):
+    content = start + stl(CORNERS[TRIANGLES])[len(start) :] + end
+    shape = parse(content, ".stl")
+    np.testing.assert_allclose(shape.vertices[shape.faces], CORNERS[TRIANGLES])
+    assert shape.notes == (("Ignored 2 bytes after the last triangle.",) if end else ())
 
 
 def test_glb_parts_stand_where_their_nodes_put_them():
@@ -648,6 +788,9 @@ BAD_FILES = {
     "promises.stl": (bytes(80) + struct.pack("<I", 2**31) + bytes(100), ["2,147,483,648 triangles", "room for 2"]),
     "short.stl": (b"abc", ["no STL"]),
     "no_triangles.stl": (b"solid nothing\nendsolid nothing\n", ["no triangles"]),
+    "cut_binary.stl": (b"solid" + stl(CORNERS[TRIANGLES])[5:-3], ["promises 4 triangles", "room for 3"]),
+    "image.stl": (b"\x89PNG\r\n\x1a\n" + bytes(400), ["PNG image"]),
+    "archive.stl": (b"BZh9" + bytes(range(256)), ["archive (bzip2)"]),
     "cut.stl": (ASCII_STL[: ASCII_STL.rindex("vertex")].encode(), ["whole triangles"]),
     "promises.pcd": (pcd("binary", bytes(48), points=2_000_000_000), ["promises 2,000,000,000 points"]),
     "promises_text.pcd": (pcd("ascii", ROWS, points=9), ["promises 9 points", "room for"]),
@@ -794,6 +937,10 @@ def test_a_missing_file_a_folder_and_an_unknown_ending_are_refused(tmp_path, loa
         load("notes", b"x")
     with pytest.raises(ShapeError, match="no such file"):
         load_shape("a\0b.ply")
+    with pytest.raises(ShapeError, match=r"^the path is empty: name one file"):
+        load_shape("")
+    with pytest.raises(ShapeError, match=r"^\.: this is a folder"):
+        load_shape(".")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -822,10 +969,36 @@ def test_a_name_is_only_ever_text(load):
     assert load("upload.xyz", ROWS, name="chair").name == "chair"
 
 
-def test_a_reader_that_takes_too_long_is_stopped_with_its_group(load):
+@pytest.fixture
+def replace_child(monkeypatch):
+    """Put another command in the place of the reader's; `COMMAND` in it becomes the reader's own."""
+    start = subprocess.Popen
+
+    def replace(*command: str) -> None:
+        def other(own, **options):
+            return start([word for part in command for word in (own if part == "COMMAND" else [part])], **options)
+
+        monkeypatch.setattr("pointmcd.shapes.subprocess.Popen", other)
+
+    return replace
+
+
+def test_a_reader_that_computes_too_long_is_stopped(load, monkeypatch):
+    monkeypatch.setattr("pointmcd.shapes._WALL_PER_CPU_SECOND", 100)  # however busy the machine is
+    with pytest.raises(ShapeError, match=r"^cloud.xyz: reading it took more than 1 s of computing and was stopped"):
+        load("cloud.xyz", ROWS * 750_000, time_limit_s=1.0)
+
+
+def test_a_reader_that_waits_for_a_busy_machine_is_not_stopped(load, replace_child):
+    replace_child("sh", "-c", 'sleep 2.2; exec "$@"', "sh", "COMMAND")
+    assert len(load("cloud.xyz", ROWS, time_limit_s=2.0).vertices) == 4
+
+
+def test_a_reader_that_hangs_is_stopped_with_its_group(load, replace_child):
+    replace_child("sh", "-c", "sleep 60 & wait")
     started = time.perf_counter()
-    with pytest.raises(ShapeError, match=r"took longer than 0.01 s and was stopped"):
-        load("cloud.xyz", ROWS, time_limit_s=0.01)
+    with pytest.raises(ShapeError, match=r"^cloud.xyz: reading it did not end within 0.5 s and was stopped"):
+        load("cloud.xyz", ROWS, time_limit_s=0.05)
     assert time.perf_counter() - started < 10
 
 
@@ -835,14 +1008,8 @@ def test_a_reader_that_needs_too_much_memory_costs_one_sentence(tmp_path):
         load_shape(tmp_path / "large.npy", memory_limit=256 * 2**20)
 
 
-def test_a_reader_that_is_killed_costs_one_sentence(load, monkeypatch):
-    start = subprocess.Popen
-
-    def crash(command, **options):
-        crashing = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-        return start([sys.executable, "-c", crashing], **options)
-
-    monkeypatch.setattr("pointmcd.shapes.subprocess.Popen", crash)
+def test_a_reader_that_is_killed_costs_one_sentence(load, replace_child):
+    replace_child(sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ShapeError, match=r"^cloud.xyz: the reader crashed"):
         load("cloud.xyz", ROWS)
 
@@ -872,6 +1039,8 @@ def test_the_child_process_imports_neither_torch_nor_trimesh_nor_gradio():
         ("mesh.obj", "z", [[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], "Kept Z as the up axis (as asked)."),
         ("mesh.off", "y", [[0, 0, 0], [1, 0, 0], [0, 0, 2], [0, -3, 0]], "Turned Y-up to Z-up (as asked)."),
         ("mesh.off", "x", [[0, 0, 0], [0, 0, 1], [0, 2, 0], [-3, 0, 0]], "Turned X-up to Z-up (as asked)."),
+        ("mesh.off", "Y", [[0, 0, 0], [1, 0, 0], [0, 0, 2], [0, -3, 0]], "Turned Y-up to Z-up (as asked)."),
+        ("mesh.off", "Auto", [[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], "Kept Z as the up axis (.off files"),
     ],
 )
 def test_the_up_axis_follows_the_stated_rule(load, name, up, expected, note):
@@ -1005,6 +1174,34 @@ def test_fewer_than_three_points_cannot_be_asked_for():
 def test_a_shape_without_extent_is_refused():
     with pytest.raises(ShapeError, match="no extent"):
         sample_points(Shape("", np.ones((5, 3))))
+
+
+@pytest.mark.parametrize(
+    ("faces", "words"),
+    [
+        (np.empty((0, 3), dtype=np.int32), "no triangles"),
+        (np.array([[0, 1, 4]], dtype=np.int32), "triangle 1 uses vertex 4"),
+        (np.array([[0, 1, 2], [0, -1, 2]], dtype=np.int32), "triangle 2 uses vertex -1"),
+        (np.array([[0, 1, 1]], dtype=np.int32), "no extent"),
+    ],
+)
+def test_a_mesh_made_by_hand_with_unusable_triangles_is_refused(faces, words):
+    with pytest.raises(ShapeError, match=f"^mesh: .*{words}"):
+        sample_points(Shape("mesh", CORNERS, faces))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.empty((0, 3)), "has no points"),
+        (np.array([[0, 0, 0], [1, 0, 0], [0, np.nan, 0]]), "not finite"),
+        (np.array([[0, 0, 0], [1, 0, 0], [0, np.inf, 0]]), "not finite"),
+    ],
+)
+def test_a_shape_made_by_hand_without_usable_points_is_refused(points, words):
+    with pytest.raises(ShapeError, match=f"^cloud: .*{words}"):
+        sample_points(Shape("cloud", points))
 
 
 # Size and speed

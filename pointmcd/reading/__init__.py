@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from pointmcd.reading.arrays import read_npy, read_npz
 from pointmcd.reading.glb import read_glb
-from pointmcd.reading.meshes import read_obj, read_off, read_stl
+from pointmcd.reading.meshes import is_binary_stl, read_obj, read_off, read_stl
 from pointmcd.reading.pcd import read_pcd
 from pointmcd.reading.ply import read_ply
 from pointmcd.reading.table import read_pts, read_text
@@ -81,7 +81,8 @@ def read_bytes(data: bytes, extension: str) -> Shape:
     """
     if not data.strip():
         raise ShapeError("the file is empty: export it again.")
-    _refuse_foreign_content(data, extension)
+    if extension != ".stl" or not is_binary_stl(data):  # its first 80 bytes are free, and may look like anything
+        _refuse_foreign_content(data, extension)
     return READERS[extension](data)
 
 
@@ -94,7 +95,7 @@ def _refuse_foreign_content(data: bytes, extension: str) -> None:
             continue
         if actual == ".npz":
             archive = "zip"
-        elif extension != ".stl":  # a binary STL opens with 80 free bytes
+        else:
             raise ShapeError(f"the name ends in {extension}, the content is a {actual} file: rename it to {actual}.")
     if archive:
         raise ShapeError(f"this is an archive ({archive}): unpack it and choose the shape inside.")

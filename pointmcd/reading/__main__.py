@@ -53,17 +53,18 @@ def _report(folder: Path, *, error: str = "", notes: tuple[str, ...] = ()) -> No
 
 
 def _limit(*, seconds: int, memory: int) -> None:
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # the parent still has its clock
         return
     import resource
 
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU first, which the parent can tell
     for kind, most in (
         (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds + 1),
         (resource.RLIMIT_FSIZE, memory),
         (resource.RLIMIT_CORE, 0),
     ):
-        with contextlib.suppress(ValueError, OSError):  # a system without that limit; the parent still has its clock
+        with contextlib.suppress(ValueError, OSError):  # a system without that limit
             resource.setrlimit(kind, (most, most))
 
 

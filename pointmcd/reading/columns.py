@@ -17,6 +17,7 @@ _COLOR_NAMES = (
 )
 # Share of rows that must have length 1 for three columns to be normals: a few may be (0, 0, 0).
 _UNIT_ROWS = 0.95
+_CLEAR_DIFFERENCE = 0.3  # of mean correlations: chance gives 0.15 in 50 rows, less in more
 _ROUNDING = 0.02  # normals written with two decimals
 _MOST_COLUMNS = 16  # more columns than any point format has: such an array holds features, not points
 
@@ -50,28 +51,39 @@ def shape_from_unnamed_columns(rows: Float[np.ndarray, "N C"], *, intensity_firs
     """Make a point set of numbers whose meaning must be guessed from their range.
 
     Columns 1 to 3 are x, y, z. Of the others, three columns of unit rows are normals, three columns within 0..255
-    (integers) or within 0..1 are colours, one alone is intensity or a label, anything else is not used.
+    (integers) or within 0..1 are colours, one alone is intensity or a label, anything else is not used. Where two
+    readings are possible, a note says so.
 
     Args:
         rows: At least three columns.
-        intensity_first: Of four extra columns, the first is intensity (.pts: x y z intensity r g b).
+        intensity_first: Of four last columns that could be intensity and colours in either order, the first is
+            intensity (.pts: x y z intensity r g b).
     """
     colors = None
     notes = []
     column, columns = 3, rows.shape[1]
     unused = []
-    if intensity_first and columns == 7 and colors_from_values(rows[:, 4:7]) is not None:
-        unused.append(column)
-        column += 1
     while column < columns:
         three = rows[:, column : column + 3]
         place = f"Columns {column + 1} to {column + 3}"
-        if three.shape[1] == 3 and _are_unit_rows(three):
-            notes.append(f"{place} read as normals (not used).")
+        doubt = ""
+        if columns - column == 4 and colors is None:
+            is_first, is_sure = _single_comes_first(rows[:, column:], if_unsure=intensity_first)
+            if is_first:
+                unused.append(column)
+                column += 1
+                continue
+            doubt = "" if is_sure else f"; columns {column + 2} to {column + 4} could be them too"
+        is_unit = three.shape[1] == 3 and _are_unit_rows(three)
+        is_saturated = is_unit and bool(((three == 0) | (three == 1)).all())
+        if is_unit and not (is_saturated and colors is None and (three != three[0]).any()):
+            also = "; being all the same, they could be one colour" if is_saturated and colors is None else ""
+            notes.append(f"{place} read as normals (not used){also}.")
             column += 3
         elif three.shape[1] == 3 and colors is None and (found := colors_from_values(three)) is not None:
             colors = found
-            notes.append(f"{place} read as colours.")
+            doubt = "; being only 0 and 1, they could be normals" if is_saturated else doubt
+            notes.append(f"{place} read as colours{doubt}.")
             column += 3
         else:
             unused.append(column)
@@ -84,8 +96,22 @@ def shape_from_unnamed_columns(rows: Float[np.ndarray, "N C"], *, intensity_firs
     return Shape("", np.ascontiguousarray(rows[:, :3], dtype=np.float64), colors=colors, notes=tuple(notes))
 
 
-def colors_from_values(values: Shaped[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "N 3"] | None:
-    """Read numbers as RGB: 0..255 integers, 0..65535 for 16-bit integers, or 0..1; None if they are no colours."""
+def shape_with_colors(rows: Float[np.ndarray, "N C"]) -> Shape:
+    """Make a point set of x, y, z and, by the rule of the format, r g b or r g b a: never normals (.obj, COFF)."""
+    extra = rows[:, 3:]
+    colors = None
+    notes: tuple[str, ...] = ()
+    if extra.shape[1] in (3, 4) and (found := colors_from_values(extra)) is not None:
+        colors = np.ascontiguousarray(found[:, :3])
+        notes = ("Columns 4 to 6 read as colours.",)
+    elif extra.shape[1]:
+        listed = ", ".join(str(index) for index in range(4, min(rows.shape[1], 11) + 1))
+        notes = (f"Columns {listed} not used." if extra.shape[1] > 1 else "Column 4 not used.",)
+    return Shape("", np.ascontiguousarray(rows[:, :3], dtype=np.float64), colors=colors, notes=notes)
+
+
+def colors_from_values(values: Shaped[np.ndarray, "N C"]) -> UInt8[np.ndarray, "N C"] | None:
+    """Read numbers as RGB(A): 0..255 integers, 0..65535 for 16-bit integers, or 0..1; None if they are no colours."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
     if values.dtype == np.uint16:
@@ -123,6 +149,39 @@ def columns_of_array(array: np.ndarray) -> Shape:
         notes = (f"Read the {size} array as {counted(len(array), 'point')}.",)
     shape = shape_from_unnamed_columns(np.asarray(array, dtype=np.float64))
     return Shape("", shape.vertices, colors=shape.colors, notes=notes + shape.notes)
+
+
+def _single_comes_first(four: Float[np.ndarray, "N 4"], *, if_unsure: bool) -> tuple[bool, bool]:
+    """Tell whether four columns are one number and three that go together, or three and one.
+
+    Both orders are written: "x y z intensity r g b" (.pts, Semantic3D) and "x y z r g b label" (S3DIS, CloudCompare).
+    Where both threes could be colours, the two middle columns are colours in either case; the outer column that is
+    less correlated with them is the single one.
+
+    Args:
+        four: The columns.
+        if_unsure: The answer if nothing speaks for either.
+
+    Returns:
+        The answer, and whether anything speaks for it.
+    """
+    kinds = [_are_unit_rows(three) or colors_from_values(three) is not None for three in (four[:, :3], four[:, 1:])]
+    if kinds != [True, True]:
+        return kinds[1], True
+    if _are_unit_rows(four[:, :3]) or _are_unit_rows(four[:, 1:]):
+        return not _are_unit_rows(four[:, :3]), True
+    varies = (four != four[0]).any(axis=0)
+    likeness = np.zeros(2)
+    for i, outer in enumerate((0, 3)):
+        for middle in (1, 2):
+            if varies[outer] and varies[middle]:
+                likeness[i] += np.corrcoef(four[:, outer], four[:, middle])[0, 1] / 2
+            else:  # a constant goes with a constant
+                likeness[i] += 0.5 if varies[outer] == varies[middle] else -0.5
+    difference = float(likeness[1] - likeness[0])
+    if not abs(difference) >= _CLEAR_DIFFERENCE:
+        return if_unsure, False
+    return difference > 0, True
 
 
 def _are_unit_rows(values: Float[np.ndarray, "N 3"]) -> bool:

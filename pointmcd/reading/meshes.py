@@ -7,10 +7,10 @@ import re
 import numpy as np
 from jaxtyping import Int
 
-from pointmcd.reading.columns import shape_from_unnamed_columns
+from pointmcd.reading.columns import shape_from_unnamed_columns, shape_with_colors
 from pointmcd.reading.polygons import polygons_from_lines
-from pointmcd.reading.table import parse_rows, plain_text
-from pointmcd.reading.wording import check_promise, quoted
+from pointmcd.reading.table import Lines, parse_rows, plain_text
+from pointmcd.reading.wording import beyond, check_promise, counted, quoted
 from pointmcd.types import Shape, ShapeError
 
 _OBJ_POINT = re.compile(rb"^[ \t]*v[ \t]+([^\n]*)$", re.MULTILINE)
@@ -35,27 +35,31 @@ def read_off(data: bytes) -> Shape:
     points, polygons = int(head[5]), int(head[6])
     body = text[head.end() :]
     first_line = text[: head.end()].count(b"\n") + 1
-    ends = np.flatnonzero(np.frombuffer(body + b"\n", dtype=np.uint8) == ord("\n"))
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    filled = np.flatnonzero(ends > starts)
-    check_promise(points, len(filled), "point")
-    check_promise(polygons, len(filled) - points, "face")
+    lines = Lines.of(body)
+    check_promise(points, len(lines.filled), "point")
+    check_promise(polygons, len(lines.filled) - points, "face")
     if not points:
         raise ShapeError("the file holds no points: export it again.")
-    block = body[: ends[filled[points - 1]]]
-    rows = parse_rows(block, first_line=first_line)
+    line = first_line + int(lines.filled[0])
+    rows = parse_rows(lines.block(0, points), first_line=line, rows=points)
     if rows.shape[1] < 3:
-        raise ShapeError(f"line {first_line + int(filled[0])}: {rows.shape[1]} columns; a point needs 3 (x y z).")
+        raise ShapeError(f"line {line}: {rows.shape[1]} columns; a point needs 3 (x y z).")
     if head[3]:  # NOFF: normals after the coordinates
         rows = np.delete(rows, slice(3, 6), axis=1)
-    shape = shape_from_unnamed_columns(rows)
-    if not polygons:
-        return shape
-    first, last = filled[points], filled[points + polygons - 1]
-    faces = polygons_from_lines(
-        body[starts[first] : ends[last]], first_line=first_line + int(first), counted_lines=True
-    )
-    return Shape("", shape.vertices, faces, shape.colors, shape.notes)
+    if head[2]:  # COFF: colours after them
+        shape = shape_with_colors(rows[:, : rows.shape[1] - 2] if head[1] else rows)  # STOFF: two texture coordinates
+    else:
+        shape = shape_from_unnamed_columns(rows)
+    notes = shape.notes + beyond(len(lines.filled) - points - polygons, "face" if polygons else "point")
+    faces = None
+    if polygons:
+        faces = polygons_from_lines(
+            lines.block(points, polygons),
+            first_line=first_line + int(lines.filled[points]),
+            counted_lines=True,
+            polygons=polygons,
+        )
+    return Shape("", shape.vertices, faces, shape.colors, notes)
 
 
 def read_obj(data: bytes) -> Shape:
@@ -71,13 +75,13 @@ def read_obj(data: bytes) -> Shape:
     if not points:
         raise ShapeError("the file holds no vertices (lines that begin with v): export it again.")
     try:
-        rows = parse_rows(b"\n".join(points))
+        rows = parse_rows(b"\n".join(points), rows=len(points))
     except ShapeError:
         raise ShapeError(_first_bad_vertex(text)) from None
     if rows.shape[1] < 3:
         raise ShapeError(f"line {_line_of(text, _OBJ_POINT, 0)}: {rows.shape[1]} columns; a vertex needs 3 (x y z).")
     rows = np.delete(rows, 3, axis=1) if rows.shape[1] in (4, 7) else rows  # w, the homogeneous coordinate
-    shape = shape_from_unnamed_columns(rows)
+    shape = shape_with_colors(rows)
     polygons = b"\n".join(_OBJ_FACE.findall(text))
     if not polygons:
         return shape
@@ -102,11 +106,14 @@ def read_stl(data: bytes) -> Shape:
     Raises:
         ShapeError: No triangles, fewer than promised, or numbers that cannot be read.
     """
-    promised = int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1
-    if len(data) == 84 + 50 * promised or not re.match(rb"\s*solid", data[:80]):
+    notes: tuple[str, ...] = ()
+    if not re.match(rb"\s*solid", data[:80]) or b"\0" in data:  # the free header of a binary STL may say solid too
         if len(data) < 84:
             raise ShapeError("this is no STL file: it is shorter than an STL header, export it again.")
+        promised = int.from_bytes(data[80:84], "little")
         check_promise(promised, (len(data) - 84) // 50, "triangle")
+        if trailing := len(data) - 84 - 50 * promised:
+            notes = (f"Ignored {counted(trailing, 'byte')} after the last triangle.",)
         triangles = np.frombuffer(data, dtype=_STL_TRIANGLE, count=promised, offset=84)
         corners = triangles["corners"].astype(np.float64).reshape(-1, 3)
     else:
@@ -115,7 +122,7 @@ def read_stl(data: bytes) -> Shape:
         if not lines:
             raise ShapeError("the file holds no triangles (lines 'vertex x y z'): export it again.")
         try:
-            corners = parse_rows(b"\n".join(lines), columns=3)
+            corners = parse_rows(b"\n".join(lines), columns=3, rows=len(lines))
         except ShapeError as error:
             place = re.match(r"line (\d+):", str(error))
             line = _line_of(text, _STL_CORNER, int(place[1]) - 1) if place else 1
@@ -126,7 +133,13 @@ def read_stl(data: bytes) -> Shape:
             )
     if not len(corners):
         raise ShapeError("the file holds no triangles: export it again.")
-    return Shape("", corners, np.arange(len(corners)).reshape(-1, 3), notes=())
+    return Shape("", corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
+
+
+def is_binary_stl(data: bytes) -> bool:
+    """Tell a binary STL by its length: 80 free bytes, a count, 50 bytes per triangle, and few bytes after them."""
+    triangles = int.from_bytes(data[80:84], "little")
+    return triangles > 0 and 0 <= len(data) - 84 - 50 * triangles < 50
 
 
 def _first_bad_vertex(text: bytes) -> str:

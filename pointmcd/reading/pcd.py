@@ -9,7 +9,7 @@ import numpy as np
 
 from pointmcd.reading.columns import shape_from_named_columns
 from pointmcd.reading.table import parse_rows, plain_text
-from pointmcd.reading.wording import check_promise, quoted
+from pointmcd.reading.wording import beyond, check_promise, quoted
 from pointmcd.types import Shape, ShapeError
 
 _MOST_HEADER_LINES = 40
@@ -41,8 +41,10 @@ def read_pcd(data: bytes) -> Shape:
     except (KeyError, TypeError, ValueError):
         raise ShapeError("the PCD header has an unknown TYPE or SIZE: export the file again.") from None
     storage = header["DATA"][0].lower()
+    notes: tuple[str, ...] = ()
     if storage == "ascii":
-        columns = _read_ascii(data[body:], names, counts, kinds, points, first_line)
+        columns, lines = _read_ascii(data[body:], names, counts, kinds, points, first_line)
+        notes = beyond(lines - points, "point")
     elif storage == "binary":
         check_promise(points, (len(data) - body) // dtype.itemsize, "point")
         rows = np.frombuffer(data, dtype=dtype, count=points, offset=body)
@@ -51,7 +53,8 @@ def read_pcd(data: bytes) -> Shape:
         columns = _read_compressed(data[body:], names, counts, dtype, points)
     else:
         raise ShapeError(f"DATA {quoted(storage)} is unknown: save as ascii, binary or binary_compressed.")
-    return shape_from_named_columns(_unpack_colors({k: v for k, v in columns.items() if k not in ("_", "padding")}))
+    shape = shape_from_named_columns(_unpack_colors({k: v for k, v in columns.items() if k not in ("_", "padding")}))
+    return Shape("", shape.vertices, colors=shape.colors, notes=shape.notes + notes)
 
 
 def _read_header(data: bytes) -> tuple[dict[str, list[str]], int, int]:
@@ -86,7 +89,8 @@ def _integers(header: dict[str, list[str]], key: str) -> list[int]:
 
 def _read_ascii(
     body: bytes, names: list[str], counts: list[int], kinds: list[str], points: int, first_line: int
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], int]:
+    """Read the first `points` rows by column, and count all rows."""
     check_promise(points, (len(body) + 1) // 2, "point")
     rows = parse_rows(plain_text(body), first_line=first_line, columns=sum(counts))
     check_promise(points, len(rows), "point")
@@ -98,7 +102,7 @@ def _read_ascii(
             if name in ("rgb", "rgba"):  # packed in an integer, or in the bits of a float
                 values = values.astype("<f4") if kinds[i] == "F" else values.astype("<i8").astype("<u4")
             columns[name] = values
-    return columns
+    return columns, len(rows)
 
 
 def _read_compressed(

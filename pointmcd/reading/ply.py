@@ -11,8 +11,8 @@ from jaxtyping import Int
 
 from pointmcd.reading.columns import shape_from_named_columns
 from pointmcd.reading.polygons import fan, polygons_from_lines
-from pointmcd.reading.table import parse_rows, plain_text
-from pointmcd.reading.wording import check_promise, quoted
+from pointmcd.reading.table import Lines, parse_rows, plain_text
+from pointmcd.reading.wording import beyond, check_promise, quoted
 from pointmcd.types import Shape, ShapeError
 
 _MOST_HEADER_BYTES = 64 * 1024
@@ -182,25 +182,22 @@ def _walk_ragged_lists(
 def _read_ascii(data: bytes, body: int, elements: list[_Element]) -> Shape:
     first_line = len(plain_text(data[:body]).split(b"\n"))
     text = plain_text(data[body:])
-    ends = np.flatnonzero(np.frombuffer(text + b"\n", dtype=np.uint8) == ord("\n"))
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    filled = np.flatnonzero(ends > starts)
-    used = 0
+    lines = Lines.of(text)
+    used, last = 0, ""
     shape: Shape | None = None
     faces = None
     ignored = []
     for element in elements:
-        check_promise(element.count, len(filled) - used, _noun(element))
+        check_promise(element.count, len(lines.filled) - used, _noun(element))
         if not element.count:
             continue
-        first, last = filled[used], filled[used + element.count - 1]
-        block = text[starts[first] : ends[last]]
-        line = first_line + int(first)
-        used += element.count
+        block = lines.block(used, element.count)
+        line = first_line + int(lines.filled[used])
+        used, last = used + element.count, _noun(element)
         if element.name == "vertex":
             if not element.is_flat:
                 raise ShapeError("the points have lists as properties: export the file again without them.")
-            rows = parse_rows(block, first_line=line, columns=len(element.properties))
+            rows = parse_rows(block, first_line=line, columns=len(element.properties), rows=element.count)
             shape = shape_from_named_columns(
                 {
                     item.name: rows[:, i].astype(item.kind) if item.kind[0] == "u" else rows[:, i]
@@ -208,19 +205,21 @@ def _read_ascii(data: bytes, body: int, elements: list[_Element]) -> Shape:
                 }
             )
         elif element.name == "face" and element.properties and element.properties[0].name in _FACE_LISTS:
-            faces = polygons_from_lines(block, first_line=line, counted_lines=True)
+            faces = polygons_from_lines(block, first_line=line, counted_lines=True, polygons=element.count)
         else:
             ignored.append(element.name)
-    return _assembled(shape, faces, ignored)
+    return _assembled(shape, faces, ignored, beyond(len(lines.filled) - used, last))
 
 
-def _assembled(shape: Shape | None, faces: Int[np.ndarray, "F 3"] | None, ignored: list[str]) -> Shape:
+def _assembled(
+    shape: Shape | None, faces: Int[np.ndarray, "F 3"] | None, ignored: list[str], more: tuple[str, ...] = ()
+) -> Shape:
     if shape is None:
         raise ShapeError("the file holds no points: export it again.")
     notes = shape.notes
     if ignored:
         notes += (f"Ignored: {', '.join(quoted(name)[1:-1] for name in ignored[:8])}.",)
-    return Shape("", shape.vertices, faces if faces is not None and len(faces) else None, shape.colors, notes)
+    return Shape("", shape.vertices, faces if faces is not None and len(faces) else None, shape.colors, notes + more)
 
 
 def _noun(element: _Element) -> str:

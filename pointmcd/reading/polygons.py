@@ -24,7 +24,9 @@ def fan(counts: Int[np.ndarray, " P"], corners: Int[np.ndarray, " C"]) -> Int[np
     return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], axis=1).astype(np.int64)
 
 
-def polygons_from_lines(text: bytes, *, first_line: int, counted_lines: bool) -> Int[np.ndarray, "F 3"]:
+def polygons_from_lines(
+    text: bytes, *, first_line: int, counted_lines: bool, polygons: int | None = None
+) -> Int[np.ndarray, "F 3"]:
     """Read one polygon per line and cut it into triangles.
 
     Args:
@@ -32,9 +34,10 @@ def polygons_from_lines(text: bytes, *, first_line: int, counted_lines: bool) ->
         first_line: Where the text begins in the user's file, for messages.
         counted_lines: Each line opens with its number of corners and may end with other numbers (.off, .ply);
             otherwise the whole line is corners (.obj).
+        polygons: How many there must be, if known.
 
     Raises:
-        ShapeError: A line is no polygon; the message names it.
+        ShapeError: A line is no polygon; the message names it. Or other than the expected number of polygons.
     """
     if not text.strip():
         return np.empty((0, 3), np.int64)
@@ -44,15 +47,27 @@ def polygons_from_lines(text: bytes, *, first_line: int, counted_lines: bool) ->
         rows = np.empty((0, 0))
     whole = np.asarray(np.clip(np.nan_to_num(rows, nan=0.5), -(2**53), 2**53), dtype=np.int64)
     if not counted_lines and rows.size and np.array_equal(whole, rows):
+        _check_count(len(whole), polygons, first_line)
         return fan(np.full(len(whole), whole.shape[1]), whole.reshape(-1))
     if counted_lines and rows.size and (size := whole[0, 0]) < whole.shape[1] and size >= 0:
         corners = whole[:, : 1 + size]
         if np.array_equal(corners, rows[:, : 1 + size]) and (corners[:, 0] == size).all():
+            _check_count(len(corners), polygons, first_line)
             return fan(corners[:, 0], corners[:, 1:].reshape(-1))
-    return _line_by_line(text, first_line=first_line, counted_lines=counted_lines)
+    counts, corner_list = _line_by_line(text, first_line=first_line, counted_lines=counted_lines)
+    _check_count(len(counts), polygons, first_line)
+    return fan(np.asarray(counts, dtype=np.int64), np.asarray(corner_list, dtype=np.int64))
 
 
-def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> Int[np.ndarray, "F 3"]:
+def _check_count(found: int, expected: int | None, first_line: int) -> None:
+    if expected is not None and found != expected:
+        raise ShapeError(
+            f"line {first_line}: {counted(found, 'polygon')} where {expected:,} were expected: "
+            "the file is damaged, export it again."
+        )
+
+
+def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> tuple[list[int], list[int]]:
     counts: list[int] = []
     corners: list[int] = []
     for number, line in enumerate(text.split(b"\n"), start=first_line):
@@ -71,4 +86,4 @@ def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> Int[n
             )
         corners.extend(numbers)
         counts.append(size)
-    return fan(np.asarray(counts, dtype=np.int64), np.asarray(corners, dtype=np.int64))
+    return counts, corners

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pointmcd.reading.columns import shape_from_named_columns, shape_from_unnamed_columns
 from pointmcd.reading.wording import counted, quoted
@@ -14,6 +15,11 @@ from pointmcd.types import Shape, ShapeError
 
 _COMMENT = (b"#", b"//", b"%", b"!")
 _MOST_HEADER_LINES = 12
+# What Windows prints for numbers that are none; its # opens no comment.
+_NO_NUMBER = re.compile(
+    rb"[-+]?(?:1\.#(?:QNAN|SNAN|IND|INF)\d*(?:e[-+]?\d+)?(?![a-z])|nan\([a-z0-9]*\))", re.IGNORECASE
+)
+_BLANK_BYTES = np.array([chr(byte).isspace() for byte in range(256)])  # what numpy takes as space between numbers
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
 
@@ -28,7 +34,7 @@ def read_text(data: bytes, *, intensity_first: bool = False) -> Shape:
         ShapeError: Not text, decimal commas, a line that is no point.
     """
     text = plain_text(data)
-    start, line_number, names, promised = _skip_preamble(text)
+    start, line_number, names, promised, headers = _skip_preamble(text)
     body = text[start:]
     first = body.split(b"\n", 1)[0]
     delimiter = next((mark for mark in (b";", b",") if mark in first), b"")
@@ -50,12 +56,13 @@ def read_text(data: bytes, *, intensity_first: bool = False) -> Shape:
     fields = _fields(names, delimiter)
     if len(fields) == rows.shape[1] and {"x", "y", "z"} <= set(fields):
         shape = shape_from_named_columns({name or f"column {i + 1}": rows[:, i] for i, name in enumerate(fields)})
+        headers = []
     else:
         shape = shape_from_unnamed_columns(rows, intensity_first=intensity_first)
+    notes = [f"Line {number} read as a header." for number in headers]
     if promised is not None and promised != len(rows):
-        note = f"The file says it has {counted(promised, 'point')}, it has {len(rows):,}."
-        shape = Shape("", shape.vertices, colors=shape.colors, notes=(note, *shape.notes))
-    return shape
+        notes.append(f"The file says it has {counted(promised, 'point')}, it has {len(rows):,}.")
+    return Shape("", shape.vertices, colors=shape.colors, notes=(*notes, *shape.notes))
 
 
 def read_pts(data: bytes) -> Shape:
@@ -64,7 +71,7 @@ def read_pts(data: bytes) -> Shape:
 
 
 def plain_text(data: bytes) -> bytes:
-    r"""Take off a byte-order mark, turn UTF-16 into UTF-8 and every line end into \n.
+    r"""Take off a byte-order mark, turn UTF-16 into UTF-8, every line end into \n and Windows' spellings of NaN to nan.
 
     Raises:
         ShapeError: The bytes are no text.
@@ -78,29 +85,72 @@ def plain_text(data: bytes) -> bytes:
     if b"\0" in data:
         place = data[: data.index(b"\0")].count(b"\n") + 1
         raise ShapeError(f"line {place}: binary data where text was expected: check the file's ending.")
+    if b"1.#" in data or b"nan(" in data.lower():
+        data = _NO_NUMBER.sub(b"nan", data)
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
-def parse_rows(text: bytes, *, first_line: int = 1, columns: int | None = None) -> Float[np.ndarray, "R C"]:
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Where the lines of a text are, for formats whose header promises a number of them.
+
+    Attributes:
+        text: The whole text.
+        starts: First byte of each line.
+        ends: One past the last byte of each line.
+        filled: Numbers, from 0, of the lines that hold anything but blanks.
+    """
+
+    text: bytes
+    starts: Int[np.ndarray, " L"]
+    ends: Int[np.ndarray, " L"]
+    filled: Int[np.ndarray, " F"]
+
+    @classmethod
+    def of(cls, text: bytes) -> Lines:
+        """Find the lines of a text whose line ends are plain."""
+        content = np.frombuffer(text + b"\n", dtype=np.uint8)
+        ends = np.flatnonzero(content == ord("\n"))
+        starts = np.concatenate([np.zeros(1, dtype=ends.dtype), ends[:-1] + 1])
+        filled = np.flatnonzero(np.logical_or.reduceat(~_BLANK_BYTES[content], starts))
+        return cls(text, starts, ends, filled)
+
+    def block(self, first: int, count: int) -> bytes:
+        """Cut out `count` filled lines from the filled line `first` on, with the blank lines among them."""
+        if not count:
+            return b""
+        return self.text[self.starts[self.filled[first]] : self.ends[self.filled[first + count - 1]]]
+
+
+def parse_rows(
+    text: bytes, *, first_line: int = 1, columns: int | None = None, rows: int | None = None
+) -> Float[np.ndarray, "R C"]:
     """Parse lines of numbers separated by spaces, every line as long as the first.
 
     Args:
         text: Lines without comments; blank lines are skipped.
         first_line: Where the text begins in the user's file, for messages.
         columns: Numbers per line, if known.
+        rows: Rows that there must be, if known.
 
     Raises:
-        ShapeError: A word that is no number, a line of another length; the message names the line.
+        ShapeError: A word that is no number, a line of another length; the message names the line. Or other than the
+            expected number of rows.
     """
     if not text.strip():
         raise ShapeError("the file holds no line of numbers: export the points again.")
     try:
-        rows = np.loadtxt(io.BytesIO(text), dtype=np.float64, comments=None, ndmin=2)
+        values = np.loadtxt(io.BytesIO(text), dtype=np.float64, comments=None, ndmin=2)
     except ValueError:
-        rows = np.empty((0, 0))
-    if not len(rows) or (columns is not None and rows.shape[1] != columns):
+        values = np.empty((0, 0))
+    if not len(values) or (columns is not None and values.shape[1] != columns):
         raise ShapeError(_first_bad_line(text, first_line, columns))
-    return rows
+    if rows is not None and len(values) != rows:
+        raise ShapeError(
+            f"line {first_line}: {counted(len(values), 'row')} of numbers where {rows:,} were expected: "
+            "the file is damaged, export it again."
+        )
+    return values
 
 
 def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
@@ -120,9 +170,15 @@ def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
     return "the numbers cannot be read: export the file again."
 
 
-def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None]:
-    """Find the first line of numbers: its offset, its line number, the header above it, the count line's count."""
-    start, names, promised, headers = 0, b"", None, 0
+def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None, list[int]]:
+    """Find the first line of numbers.
+
+    Returns:
+        Its offset, its line number, the last header above it, the count line's count, the line numbers of all headers
+        that are no comments.
+    """
+    start, names, promised = 0, b"", None
+    headers: list[int] = []
     for number, line in enumerate(io.BytesIO(text), start=1):
         words = [word for word in re.split(rb'[\s,;"]+', line.split(b"#")[0]) if word]
         if line.lstrip().startswith(_COMMENT):
@@ -132,13 +188,14 @@ def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None]:
             if len(words) == 1 and words[0].isdigit() and promised is None:
                 promised = int(words[0]) if len(words[0]) < 18 else None
             elif all(numeric):
-                return start, number, names, promised
+                return start, number, names, promised, headers
             elif any(numeric) and (len(words) >= 3 or not headers) and numeric[0] | (sum(numeric) >= 3):
                 wrong = words[numeric.index(False)]
                 raise ShapeError(f"line {number}: {quoted(wrong)} is not a number: correct or remove that line.")
             else:
-                names, headers = line, headers + 1
-                if headers > _MOST_HEADER_LINES:
+                names = line
+                headers.append(number)
+                if len(headers) > _MOST_HEADER_LINES:
                     break
         start += len(line)
     raise ShapeError("there is no line of numbers: expected one point per line, x y z.")

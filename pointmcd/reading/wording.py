@@ -18,6 +18,11 @@ def quoted(text: str | bytes, *, longest: int = 24) -> str:
     return f"'{text[: longest - 1]}…'" if len(text) > longest else f"'{text}'"
 
 
+def beyond(lines: int, last: str) -> tuple[str, ...]:
+    """Say that lines follow the last thing that the header promised; nothing if there are none."""
+    return (f"Ignored {counted(lines, 'line')} after the last {last}.",) if lines > 0 else ()
+
+
 def check_promise(promised: int, possible: int, noun: str) -> None:
     """Refuse a header that promises more than the file has room for, before anything is allocated.
 
