@@ -1,9 +1,8 @@
 // How is a cloud drawn and turned? One plotly scene, which is one WebGL context, kept for the page's whole life.
 
+// Traces: the points, then what marks them.
 const POINTS = 0;
-const RIG = 1;
-const RIG_SELECTED = 2;
-const SIGHT = 3;
+const MARKS = [1, 2, 3];
 const GLYPH_RADIUS = 1.32;
 const FLIGHT_MS = 450;
 
@@ -33,18 +32,19 @@ class Scene {
     return this.queue;
   }
 
-  draw(data, colors, theme, camera) {
+  // Draw a cloud with its marks; see `mark` for what they are.
+  draw(data, colors, theme, marks, camera) {
     const first = !this.internals;
     this.data = data;
+    this.colors = colors;
+    this.marks = JSON.stringify(marks);
     this.fieldOfView = verticalFieldOfView(data.cameras);
     this.size = this.pointSize();
     const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
     const traces = [
       { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size: this.size, color: colors, line: { width: 1, color: theme.colors.scene } } },
-      { ...quiet, mode: "lines", ...rigLines(data.cameras, null), line: { color: theme.colors.rig, width: 1.5 } },
-      { ...quiet, mode: "lines", ...rigLines(data.cameras, 0), line: { color: theme.colors.accent, width: 4 } },
-      { ...quiet, mode: "lines", x: [], y: [], z: [], line: { color: theme.colors.selection, width: 2 } },
+      ...this.markLines(marks, theme).map(({ color, width, ...line }) => ({ ...quiet, mode: "lines", ...line, line: { color, width } })),
     ];
     const axis = { visible: false, range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false };
     const aspect = (2 * HALF_RANGE) / SPAN;
@@ -86,28 +86,35 @@ class Scene {
   }
 
   recolor(colors) {
-    return this.enqueue(() => this.plotly.restyle(this.node, { "marker.color": [colors] }, [POINTS]));
+    if (colors.every((color, n) => color === this.colors[n])) return;
+    this.colors = colors;
+    this.enqueue(() => this.plotly.restyle(this.node, { "marker.color": [colors] }, [POINTS]));
   }
 
-  // The rig, the selected view's camera, and its line of sight to the pinned point.
+  // Show the rig, the selected view's camera, and its line of sight to the pinned point.
+  mark(marks, theme) {
+    if (JSON.stringify(marks) === this.marks) return;
+    this.marks = JSON.stringify(marks);
+    const lines = this.markLines(marks, theme);
+    const all = (field) => lines.map((line) => line[field]);
+    this.enqueue(() => this.plotly.restyle(this.node, { x: all("x"), y: all("y"), z: all("z"), "line.color": all("color") }, MARKS));
+  }
+
   // From a view's own pose the rig would only stand in the way.
-  mark(view, point, theme, flown) {
+  markLines({ view, point, flown }, theme) {
     const { data } = this;
     const none = { x: [], y: [], z: [] };
-    const rig = flown ? none : rigLines(data.cameras, null);
-    const glyph = flown ? none : rigLines(data.cameras, view);
-    const at = point === null ? null : [0, 1, 2].map((c) => data.points[3 * point + c]);
-    const apex = glyphApex(data.cameras, view);
+    const sight = { x: [], y: [], z: [] };
+    if (point !== null && !flown) {
+      const apex = glyphApex(data.cameras, view);
+      ["x", "y", "z"].forEach((axis, c) => sight[axis].push(data.points[3 * point + c], apex[c]));
+    }
     const seen = point !== null && data.seenInView[view][point];
-    const sight = at && !flown ? [0, 1, 2].map((c) => [at[c], apex[c]]) : [[], [], []];
-    return this.enqueue(() => this.plotly.restyle(
-      this.node,
-      {
-        x: [rig.x, glyph.x, sight[0]], y: [rig.y, glyph.y, sight[1]], z: [rig.z, glyph.z, sight[2]],
-        "line.color": [theme.colors.rig, theme.colors.accent, seen ? theme.colors.seen : theme.colors.hidden],
-      },
-      [RIG, RIG_SELECTED, SIGHT],
-    ));
+    return [
+      { ...(flown ? none : rigLines(data.cameras, null)), color: theme.colors.rig, width: 1.5 },
+      { ...(flown ? none : rigLines(data.cameras, view)), color: theme.colors.accent, width: 4 },
+      { ...sight, color: seen ? theme.colors.seen : theme.colors.hidden, width: 2 },
+    ];
   }
 
   setCamera(camera) {

@@ -192,13 +192,12 @@ class Viewer {
       parts[part].textContent = cosine === undefined ? "" : `${label} · cos ${cosine.toFixed(3)} in view ${state.view + 1}`;
     }
     this.root.classList.toggle("pmv-comparing", state.compare);
-    const flown = this.flown === state.view;
-    this.showIn(this.main, painted, redraw, flown);
+    this.showIn(this.main, painted, redraw);
     if (state.compare) {
-      const other = !this.compare;
       this.compare ??= new Scene(this.plotly, parts["scene-compare"], (scene) => this.onCamera(scene));
       const { colors } = colouring(data, state, "plain", theme);
-      this.showIn(this.compare, { colors }, redraw || other || this.compare.data !== data, flown, this.main.camera);
+      // While it was closed, the shape, the theme and the camera may have changed.
+      this.showIn(this.compare, { colors }, redraw || !wasOpen, this.main.camera);
     }
     if (wasOpen !== state.compare) requestAnimationFrame(() => this.resize());
     const said = painted.legend.items?.map((item) => `${item.label} ${item.value}`).join(", ") ?? painted.legend.subtitle ?? "";
@@ -206,10 +205,15 @@ class Viewer {
     parts["scene-compare"].setAttribute("aria-label", "The same cloud, coloured by the plain student");
   }
 
-  showIn(scene, { colors }, redraw, flown, camera) {
-    if (redraw) scene.draw(this.data, colors, this.theme, camera);
-    else scene.recolor(colors);
-    scene.mark(this.state.view, this.state.point, this.theme, flown);
+  showIn(scene, { colors }, redraw, camera) {
+    if (redraw) return scene.draw(this.data, colors, this.theme, this.marks, camera);
+    scene.recolor(colors);
+    scene.mark(this.marks, this.theme);
+  }
+
+  get marks() {
+    const { view, point } = this.state;
+    return { view, point, flown: this.flown === view };
   }
 
   drawStatus() {
@@ -497,7 +501,7 @@ class Viewer {
   leaveView() {
     if (this.flown === null || !this.data) return;
     this.flown = null;
-    this.main.mark(this.state.view, this.state.point, this.theme, false);
+    for (const scene of [this.main, this.state.compare && this.compare]) if (scene) scene.mark(this.marks, this.theme);
   }
 
   clear() {
