@@ -57,11 +57,6 @@ def viewer_css() -> str:
     return theme.css_variables() + _read("viewer.css")
 
 
-def viewer_head() -> str:
-    """Return what to add to the page's head: nothing is required; the component loads plotly.js when it first draws."""
-    return ""
-
-
 def _script() -> str:
     config = json.dumps({"plotly": _PLOTLY.as_posix(), "theme": theme.script_constants()})
     body = "\n".join(_read(name) for name in _SCRIPTS)

@@ -52,7 +52,7 @@ class Matrix {
     const student = data.students[state.student];
     const { views } = data;
     const context = this.canvas.getContext("2d");
-    const { edge, size, cell } = this.geometry;
+    const { edge, cell } = this.geometry;
     const density = window.devicePixelRatio || 1;
     this.canvas.width = Math.round(this.canvas.clientWidth * density);
     this.canvas.height = Math.round(this.canvas.clientHeight * density);
@@ -96,7 +96,7 @@ class Matrix {
     this.canvas.setAttribute("aria-label",
       `Cosine of ${views} student views (rows) with ${views} teacher views (columns), ${state.student} student. ` +
       `${retrieved} of ${views} student views are most alike to their own teacher view. Arrow keys choose a cell.`);
-    this.drawSide(student, low, high, size);
+    this.drawSide(student, low, high);
   }
 
   drawSide(student, low, high) {

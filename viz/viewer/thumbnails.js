@@ -5,10 +5,9 @@ const TILE_GAP_PX = 6;
 const MOST_ROWS = 4;
 
 class Thumbnails {
-  constructor(node, onSelect, onHover) {
+  constructor(node, onSelect) {
     this.node = node;
     this.onSelect = onSelect;
-    this.onHover = onHover;
     this.tiles = [];
   }
 

@@ -191,7 +191,6 @@ class Viewer {
       const cosine = data.students[name]?.similarity[state.view * data.views + state.view];
       parts[part].textContent = cosine === undefined ? "" : `${label} · cos ${cosine.toFixed(3)} in view ${state.view + 1}`;
     }
-    this.root.classList.toggle("pmv-comparing", state.compare);
     this.showIn(this.main, painted, redraw);
     if (state.compare) {
       this.compare ??= new Scene(this.plotly, parts["scene-compare"], (scene) => this.onCamera(scene));
