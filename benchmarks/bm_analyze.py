@@ -1,4 +1,4 @@
-"""How long does one warm analysis take, stage by stage? 1,024 points, 12 views at 224 px, PointNet, the shipped weights.
+"""How long does one warm analysis take, stage by stage? 1,024 points, 12 views at 224 px, PointNet, shipped weights.
 
 Run on an idle machine: `python -m benchmarks.bm_analyze`. The last line is the whole over the two forwards that nothing
 can avoid (teacher and student).
