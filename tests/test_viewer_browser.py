@@ -238,6 +238,17 @@ def test_the_clicked_point_is_marked_at_its_pixel(page: Any, shapes: dict[str, A
         assert place == pytest.approx(analysis.visibility.pixels[view, point].tolist(), abs=0.02)
 
 
+def test_the_pinned_points_ring_follows_the_camera(page: Any) -> None:
+    page.evaluate("() => { location.hash = 'point=120'; }")
+    page.wait_for_function("() => window.pointmcdViewer.state.point === 120")
+    page.keyboard.press("f")
+    settle(page)
+    scene, ring = (page.locator(f"[data-part={part}]").bounding_box() for part in ("scene-main", "pin-main"))
+    x, y, _ = page.evaluate("() => window.pointmcdViewer.screenPosition(120)")
+    center = ring["x"] + ring["width"] / 2 - scene["x"], ring["y"] + ring["height"] / 2 - scene["y"]
+    assert center == pytest.approx((x, y), abs=1)
+
+
 def test_a_drag_turns_the_scene_and_is_not_a_click(page: Any) -> None:
     before = camera(page)
     _, x, y = a_point_to_click(page)

@@ -7,6 +7,7 @@ const FIRST_STATE = {
 const PLAY_MS = 1500;
 const CLICK_SLACK_PX = 5;
 const REST_MS = 400;
+const TRACK_MS = 300;
 const NARROW_PX = 900;
 const PHONE_PX = 560;
 const ICONS = {
@@ -51,7 +52,7 @@ class Viewer {
   constructor(element, watch, props, trigger, config) {
     this.root = element.querySelector(".pmv");
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
-    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null });
+    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, trackUntil: 0 });
     this.state = this.stateOfAddress();
     this.stopping = new AbortController();
     this.buildControls();
@@ -179,7 +180,7 @@ class Viewer {
     drawCard(parts.card, parts["card-sub"], data, state, (changes) => this.change(changes));
     this.drawStatus();
     writeAddress(state);
-    Promise.all([this.main.queue, this.compare?.queue]).then(() => this.placeRings());
+    Promise.all([this.main.queue, this.compare?.queue]).then(() => this.trackRings());
   }
 
   refreshScenes(painted, redraw) {
@@ -245,8 +246,20 @@ class Viewer {
     }
   }
 
+  // plotly draws in a later frame than it reports, and goes on turning for some frames after its last report.
+  trackRings() {
+    const running = performance.now() < this.trackUntil;
+    this.trackUntil = performance.now() + TRACK_MS;
+    if (running) return;
+    const step = () => {
+      this.placeRings();
+      if (performance.now() < this.trackUntil) requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  }
+
   onCamera(scene) {
-    this.placeRings();
+    this.trackRings();
     // Only the scene that was touched last leads: what the other reports is an echo.
     if (!this.state.compare || !this.compare || this.following || scene !== this.leader) return;
     this.follow(scene, scene === this.main ? this.compare : this.main);
@@ -267,7 +280,6 @@ class Viewer {
       await new Promise((done) => requestAnimationFrame(done));
     }
     this.following = false;
-    this.placeRings();
   }
 
   turn(pose) {
@@ -561,7 +573,12 @@ class Viewer {
       get contexts() { return viewer.root.querySelectorAll(".gl-container canvas").length; },
       get theme() { return viewer.shownTheme === viewer.config.theme.dark ? "dark" : "light"; },
       get name() { return viewer.data?.name ?? null; },
-      settled: () => Promise.all([viewer.main?.queue, viewer.compare?.queue]).then(() => true),
+      // All calls to plotly are through, and the frames they asked for are drawn.
+      settled: async () => {
+        await Promise.all([viewer.main?.queue, viewer.compare?.queue]);
+        for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+        return true;
+      },
       pick: (x, y) => viewer.main?.pick(x, y) ?? null,
       screenPosition: (n) => viewer.main.screenPositionOf(n),
       imagePosition: (view, n) => {
