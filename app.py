@@ -253,7 +253,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         shown = gr.State(time_to_live=DELETE_CACHE[1])
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(elem_id="side", min_width=280, scale=0):
-                gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS, apply_default_css=False)
+                gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS + OPTIONS_JS, apply_default_css=False)
                 _section("Examples", HELP_EXAMPLES)
                 gallery = gr.Gallery(
                     [(str(THUMBNAIL_FOLDER / f"{key}.png"), key.replace("_", " ")) for key in examples()],
@@ -304,19 +304,23 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             )
 
         def show(shape: Opened | None, before: Shown | None, *chosen: Any) -> tuple[Any, Any, Any, Any]:
-            """Analyse the opened shape; where that fails, keep what is shown and say why."""
+            """Analyse the opened shape; where that fails, keep what is shown and say why.
+
+            The shape stays opened whatever happens, so that another choice of options shows it.
+            """
             options, nothing = options_of(*chosen), gr.skip()
             if shape is None:
                 gone = "This visit's shape is no longer on the server: choose one again."
                 return nothing, nothing, nothing, refusal(gone)
             if before and before.opened is shape and before.options == options:
                 return nothing, nothing, nothing, nothing
+            usable, remark = usable_options(shape, options)
             try:
-                now = analyse(shape, options, get_models())
+                now = replace(analyse(shape, usable, get_models()), options=options)
             except (ShapeError, CheckpointError) as error:
-                return before.opened if before else None, nothing, nothing, refusal(error)
+                return nothing, nothing, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
-            return nothing, now, bundle, card_of(now, bundle["notes"])
+            return nothing, now, bundle, card_of(now, [*bundle["notes"], *remark])
 
         def analyze(
             file: str | None,
@@ -357,7 +361,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             **reader_queue, **private,
         ).then(**then_show)  # fmt: skip
         up.input(turn, [opened, up], [opened, card], **reader_queue, **private).then(**then_show)
-        touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.input]
+        touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show)
 
         def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Shown | None], str | None]:
@@ -393,6 +397,17 @@ def options_of(*chosen: Any) -> Options:
     """Collect the values of the option inputs, in the order of the fields; an emptied seed counts as 0."""
     student, visibility, views, points, seed, elevation_deg = chosen
     return Options(student, visibility, int(views), int(points), int(seed or 0), float(elevation_deg))
+
+
+def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str, ...]]:
+    """Take another visibility test where the chosen one cannot judge this shape, and say so.
+
+    The choice itself stays, for the next mesh.
+    """
+    if options.visibility == "raycast" and not shape.shape.is_mesh:
+        remark = "Ray casting needs a mesh, and this file has only points: hidden point removal is used."
+        return replace(options, visibility="auto"), (remark,)
+    return options, ()
 
 
 def open_or_refuse(source: Source) -> tuple[Any, Any]:
@@ -541,6 +556,33 @@ element.querySelector('.theme-button').addEventListener('click', () => {
 });
 """
 
+# A typed number counts when Enter is pressed or its box is left, within the limits that the box states; an emptied box
+# gets back what it held. A "?" closes when anything else is clicked, and with Escape.
+OPTIONS_JS = """
+const box = (event) => event.target.matches?.('#options input[type="number"]') ? event.target : null;
+document.addEventListener('focus', (event) => {
+  if (box(event)) event.target.dataset.before = event.target.value;
+}, true);
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && box(event)) event.target.blur();
+}, true);
+document.addEventListener('blur', (event) => {
+  const input = box(event);
+  if (!input) return;
+  const typed = Number.parseFloat(input.value);
+  const wanted = Math.round(Number.isFinite(typed) ? typed : Number(input.dataset.before || input.min));
+  const kept = Math.min(Number(input.max || Infinity), Math.max(Number(input.min || -Infinity), wanted));
+  if (String(kept) === input.value) return;
+  input.value = String(kept);
+  input.dispatchEvent(new Event('input', { bubbles: true }));
+}, true);
+const closeHelp = (except) => document.querySelectorAll('.section-title details[open]').forEach((details) => {
+  if (details !== except) details.open = false;
+});
+document.addEventListener('click', (event) => closeHelp(event.target.closest?.('.section-title details')));
+document.addEventListener('keydown', (event) => { if (event.key === 'Escape') closeHelp(null); });
+"""
+
 CARD_HTML = """
 <div class="file-card" role="status" aria-live="polite">
   <p class="refusal" role="alert" hidden></p>
@@ -557,13 +599,14 @@ const show = () => {
   const last = value.name ? value : element.lastRead;
   if (last) {
     element.lastRead = last;
-    find('.name').textContent = last.name;
+    find('.name').textContent = find('.name').title = last.name;
     find('.notes').replaceChildren(...last.notes.map((note) => {
       const item = document.createElement('li');
       item.textContent = note;
       return item;
     }));
   }
+  if (value.refusal && !last) find('.name').textContent = '';
   if (value.query) {
     const url = new URL(window.location);
     for (const [key, setting] of Object.entries(value.query)) {
@@ -643,6 +686,7 @@ body { background: var(--body-background-fill) !important; }
 #masthead p { grid-column: 1 / -1; margin: 2px 0 0; font-size: 12px; color: var(--body-text-color-subdued); }
 .theme-button { border: 0; background: none; color: var(--body-text-color-subdued); font-size: 16px; cursor: pointer; }
 .section { position: relative; overflow: visible; }
+.section:has(details[open]) { z-index: 30; }
 .section-title { display: flex; align-items: center; gap: 6px; margin-top: 4px; }
 .section-title h2 { margin: 0; font-size: 12px; font-weight: 600; color: var(--body-text-color-subdued); }
 .section-title summary {
@@ -690,7 +734,9 @@ body { background: var(--body-background-fill) !important; }
 #card [data-testid="status-tracker"] > * { display: none; }
 #card .pending { opacity: 0.55; }
 @keyframes busy { to { left: 70%; } }
-.file-card .name { font-weight: 600; }
+.file-card .name {
+  display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; font-weight: 600;
+}
 .file-card ul { margin: 0; padding: 0; list-style: none; color: var(--body-text-color-subdued); }
 .file-card .refusal {
   margin: 0 0 6px; padding: 6px 8px; border-radius: 6px; border: 1px solid var(--error-border-color);

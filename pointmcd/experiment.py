@@ -92,6 +92,8 @@ def run_student(
         save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
     notes = _training_notes(command, data, test, recipe, run, train.subset(rows)) | {"teacher": teacher_entry.sha256}
+    for key in ("backbone", "input_size"):  # the teacher's
+        del notes["recipe"][key]
     return save_weights(
         shipped, weights, name=encoder + ("_plain" if plain else ""), network=network, training=notes,
         metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),

@@ -65,7 +65,9 @@ def visible_points(
 
 def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
     if cloud.mesh_vertices is None or cloud.mesh_faces is None:
-        raise ValueError("Ray casting needs a mesh, and this shape has only points: choose hpr or zbuffer.")
+        raise ValueError(
+            "Ray casting needs a mesh, and this shape has only points: choose hidden point removal (hpr) or zbuffer."
+        )
     rays = cloud.points - cameras.centers[:, None, :]
     origins = np.repeat(cameras.centers, len(cloud.points), axis=0)
     hits = first_hits(raycast_scene(cloud.mesh_vertices, cloud.mesh_faces), origins, rays.reshape(-1, 3))

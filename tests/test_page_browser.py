@@ -338,3 +338,30 @@ def test_each_question_mark_of_the_side_opens_two_lines(visit: Any) -> None:
         assert text.is_visible()
         assert len(str(text.text_content())) > 40
         marks.nth(index).click()
+
+
+def typed(page: Any, label: str, text: str, key: str) -> None:
+    box = page.locator(f"#options input[type=number][aria-label='{label}']")
+    box.fill(text)
+    box.press(key)
+
+
+def test_a_typed_number_counts_with_enter_and_stays_within_its_limits(visit: Any) -> None:
+    page = visit()
+    typed(page, "number input for Views", "5", "Enter")
+    page.wait_for_function("() => new URL(location).searchParams.get('views') === '5'")
+    typed(page, "number input for Points", "99999", "Tab")
+    page.wait_for_function("() => new URL(location).searchParams.get('points') === '4096'")
+    typed(page, "number input for Points", "", "Tab")
+    typed(page, "Sampling seed", "-5", "Enter")
+    typed(page, "Sampling seed", "7", "Enter")
+    page.wait_for_function("() => new URL(location).searchParams.get('seed') === '7'")
+    assert page.evaluate("() => new URL(location).searchParams.get('points')") == "4096"
+    assert page.locator(".toast-body").count() == 0
+
+
+def test_points_are_shown_where_ray_casting_was_chosen_and_the_page_says_how(visit: Any) -> None:
+    page = visit("/?example=lamp&visibility=raycast", shown="lamp.csv")
+    assert "hidden point removal is used" in str(page.locator("#card .notes").text_content())
+    assert page.locator("#card .refusal").is_hidden()
+    assert "visibility=raycast" in page.url

@@ -240,7 +240,7 @@ def test_auto_casts_rays_with_a_mesh_and_removes_hidden_points_without() -> None
 
 
 def test_ray_casting_without_a_mesh_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs a mesh, and this shape has only points: choose hpr or zbuffer"):
+    with pytest.raises(ValueError, match="needs a mesh, and this shape has only points: choose hidden point removal"):
         visible_points(bare(np.zeros((3, 3))), FRONT, method="raycast")
 
 
