@@ -26,7 +26,7 @@ import gradio as gr
 
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
-from viz.bundle import make_bundle
+from viz.bundle import make_bundle, points_from_base64
 from viz.components import AnalysisViewer
 from viz.theme import DARK, LIGHT
 
@@ -282,7 +282,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     json_button = gr.Button("JSON", size="sm", min_width=60)
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
-                viewer = AnalysisViewer(elem_id="viewer")
+                viewer = AnalysisViewer(elem_id="viewer", predict_kept=kept_predictor(get_models))
 
         own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
@@ -397,6 +397,30 @@ def options_of(*chosen: Any) -> Options:
     """Collect the values of the option inputs, in the order of the fields; an emptied seed counts as 0."""
     student, visibility, views, points, seed, elevation_deg = chosen
     return Options(student, visibility, int(views), int(points), int(seed or 0), float(elevation_deg))
+
+
+def kept_predictor(get_models: Callable[[], Models]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Make the viewer's question: what does the student say of the points that the winners' slider keeps?
+
+    The points come with the question, so nothing of a visit is read; they are checked as anything from a browser.
+    """
+    turn = threading.Lock()
+
+    def predict_kept(question: dict[str, Any]) -> dict[str, Any]:
+        from pointmcd.analysis import predict_points
+
+        try:
+            points = points_from_base64(question["points"])
+            student = str(question.get("student", Options.student))
+            with turn:
+                models = get_models()
+                probabilities = predict_points(points, models, student=student, plain=bool(question.get("plain")))
+        except (KeyError, TypeError, ValueError, CheckpointError):  # not a question of our viewer's: no answer
+            return {}
+        best = int(probabilities.argmax())
+        return {"label": models.class_names[best], "probability": float(probabilities[best])}
+
+    return predict_kept
 
 
 def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str, ...]]:

@@ -220,6 +220,25 @@ class _Clock:
         self.timings_ms[stage] = round(1000 * (time.perf_counter() - started), 2)
 
 
+@torch.inference_mode()
+def predict_points(
+    points: Float32[np.ndarray, "N 3"], models: Models, *, student: str = "pointnet", plain: bool = False
+) -> Float32[np.ndarray, " K"]:
+    """Ask a student alone for class probabilities, with the points as they are: no sampling, no centring.
+
+    Raises:
+        ShapeError: Not 3 to `MAX_POINTS` finite points.
+        CheckpointError: There are no such weights.
+    """
+    table = models.plains if plain else models.students
+    if student not in table:
+        raise CheckpointError(f"There are no such weights for {student!r}; there are: {', '.join(table) or 'none'}.")
+    if not (3 <= len(points) <= MAX_POINTS and np.isfinite(points).all()):
+        raise ShapeError(f"A student reads 3 to {MAX_POINTS:,} finite points.")
+    logits = table[student](torch.from_numpy(points).to(models.device)[None]).logits[0]
+    return _numpy(logits.softmax(dim=0))
+
+
 def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
     assert output.view_features is not None
     assert output.view_logits is not None

@@ -18,6 +18,7 @@ from pointmcd.analysis import (
     analyze,
     load_models,
     pick_device,
+    predict_points,
     principal_colors,
     save_arrays,
     summary,
@@ -349,3 +350,16 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(CheckpointError, match="no CUDA device"):
         pick_device("cuda")
     assert pick_device("auto").type == "cpu"
+
+
+def test_all_points_kept_give_the_analysiss_own_prediction(analysis: Analysis, random_models: Models) -> None:
+    answers = {"student": analysis.student.prediction, "plain": analysis.plain.prediction}
+    for who, prediction in answers.items():
+        alone = predict_points(analysis.cloud.points, random_models, plain=who == "plain")
+        np.testing.assert_allclose(alone, prediction.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("points", [np.zeros((2, 3)), np.full((5, 3), np.nan)])
+def test_points_that_no_student_reads_are_refused(points: np.ndarray, random_models: Models) -> None:
+    with pytest.raises(ShapeError, match="A student reads 3 to"):
+        predict_points(points.astype(np.float32), random_models)

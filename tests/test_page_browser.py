@@ -365,3 +365,18 @@ def test_points_are_shown_where_ray_casting_was_chosen_and_the_page_says_how(vis
     assert "hidden point removal is used" in str(page.locator("#card .notes").text_content())
     assert page.locator("#card .refusal").is_hidden()
     assert "visibility=raycast" in page.url
+
+
+def test_the_winners_alone_are_asked_again_and_the_answer_is_the_networks(visit: Any, models: Any) -> None:
+    from pointmcd.analysis import analyze, predict_points
+
+    page = visit("/#color=wins&scope=pool&least=4")
+    label = page.locator("[data-part=legend] .pmv-slider span")
+    page.wait_for_function("() => /: \\w+ \\d+/.test(document.querySelector('.pmv-slider span').textContent)")
+    analysis = analyze(load_shape(app.examples()["chair"]), models)
+    wins = np.bincount(analysis.student.global_winners, minlength=len(analysis.cloud.points))
+    kept = analysis.cloud.points[wins >= 4]
+    probabilities = predict_points(kept, models)
+    best = int(probabilities.argmax())
+    name = analysis.class_names[best].replace("_", " ")
+    assert label.text_content() == f"{len(kept)} win ≥ 4: {name} {100 * probabilities[best]:.0f} %"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Float32, Int, Shaped, UInt8
 from PIL import Image
 
 from pointmcd.types import Analysis, Prediction, StudentView
@@ -198,3 +198,14 @@ def _array(values: Shaped[np.ndarray, ...]) -> dict[str, Any]:
         "shape": list(values.shape),
         "data": base64.b64encode(little.tobytes()).decode("ascii"),
     }
+
+
+def points_from_base64(text: str) -> Float32[np.ndarray, "N 3"]:
+    """Decode points that the viewer sends back, checking what a browser could get wrong.
+
+    Raises:
+        ValueError: Not base64, too many points, or no whole points.
+    """
+    if len(text) > 16 * MOST_POINTS_DRAWN:  # 12 bytes a point are 16 characters
+        raise ValueError(f"At most {MOST_POINTS_DRAWN:,} points can come back.")
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").reshape(-1, 3).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,12 @@ _SCRIPTS: Final = (
 _TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
 
 
-def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewer") -> gr.HTML:
+def AnalysisViewer(
+    value: dict[str, Any] | None = None,
+    *,
+    elem_id: str = "viewer",
+    predict_kept: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> gr.HTML:
     """Make the linked viewer: the 3D scene, the views, the predictions, the similarity matrix and the point's card.
 
     A function that reads as a component: importing a subclass of a Gradio component writes a .pyi file beside it.
@@ -30,6 +36,8 @@ def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewe
     Args:
         value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"error": sentence}` to show an error.
         elem_id: The element's id in the page.
+        predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` with `{"label", "probability"}`:
+            what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
 
     Returns:
         A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
@@ -49,6 +57,7 @@ def AnalysisViewer(value: dict[str, Any] | None = None, *, elem_id: str = "viewe
         elem_id=elem_id,
         elem_classes=["pmv-host"],
         show_label=False,
+        server_functions=None if predict_kept is None else [predict_kept],
     )
 
 

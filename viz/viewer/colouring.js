@@ -137,11 +137,11 @@ function colouring(data, state, student, theme) {
     case "wins": {
       const top = mostWins(data, state);
       const least = Math.max(state.least, 1);
-      let kept = 0;
+      const kept = [];
       paint((n) => {
         const wins = winsOf(data, state, student, n);
         if (wins < least) return null;
-        kept += 1;
+        kept.push(n);
         return opaque(rampColor(theme.maps.sequential, Math.log(wins) / Math.log(Math.max(top, 2))));
       });
       const scope = { view: viewName, views: "all views", pool: "classifier's pool" }[state.scope];
@@ -149,7 +149,10 @@ function colouring(data, state, student, theme) {
       return { colors, strong, legend: {
         title: "Channels won", subtitle: `${scope}, log scale`,
         ...bar(theme.maps.sequential, 1, top, ticks), log: true,
-        slider: { top, kept },
+        slider: {
+          top, kept: kept.length, student: data.studentName,
+          points: Float32Array.from(kept.flatMap((n) => [...data.points.subarray(3 * n, 3 * n + 3)])),
+        },
       } };
     }
     case "alignment": {

@@ -53,6 +53,10 @@ function winnerControls(legend, state, change) {
   const stepOf = (wins) => Math.round((steps * Math.log(wins)) / Math.log(base));
   const least = Math.max(state.least, 1);
   const label = make("span", { text: `${count(legend.slider.kept)} points win ≥ ${count(least)}` });
+  predictKept(legend.slider, state, (answer) => {
+    label.textContent = `${count(legend.slider.kept)} win ≥ ${count(least)}: ${answer}`;
+    label.title = `What the ${state.student} student answers when it is given these points alone: ${answer}`;
+  });
   const input = make("input", {
     attrs: { type: "range", min: 0, max: steps, step: 1, value: stepOf(least), "aria-label": "Keep only points that win at least this many channels", "aria-valuetext": `${least} channels` },
     on: {
@@ -64,4 +68,20 @@ function winnerControls(legend, state, change) {
     choiceRow([["view", "View"], ["views", "All views"], ["pool", "Classifier"]], state.scope, (scope) => change({ scope, least: 1 }), "Count wins in"),
     make("label", { class: "pmv-slider" }, [label, input]),
   ];
+}
+
+// The winners are what the classifier reads: the server asks the student again, with the kept points alone.
+let latestQuestion = 0;
+const predictKept = debounced(async (slider, state, show) => {
+  const question = ++latestQuestion;
+  if (typeof server === "undefined" || !server.predict_kept || slider.kept < 3) return;
+  const bytes = new Uint8Array(slider.points.buffer);
+  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  const answer = await server.predict_kept({ student: slider.student, plain: state.student === "plain", points: text });
+  if (question === latestQuestion && answer?.label) show(`${answer.label.replaceAll("_", " ")} ${percent(answer.probability)}`);
+}, 150);
+
+function debounced(act, wait_ms) {
+  let timer = 0;
+  return (...values) => { clearTimeout(timer); timer = setTimeout(() => act(...values), wait_ms); };
 }
