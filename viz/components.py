@@ -36,7 +36,7 @@ def AnalysisViewer(
     Args:
         value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"error": sentence}` to show an error.
         elem_id: The element's id in the page.
-        predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` with `{"label", "probability"}`:
+        predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
 
     Returns:
