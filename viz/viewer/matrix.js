@@ -79,11 +79,14 @@ class Matrix {
     context.textAlign = "center";
     context.textBaseline = "middle";
     const [chosenRow, chosenColumn] = state.cell ?? [state.view, state.view];
+    // Where cells are narrow, only some views are numbered, and the chosen ones always.
+    const every = Math.ceil(15 / cell);
+    const numbered = (i, chosen) => i === chosen || (i % every === 0 && Math.abs(i - chosen) >= every);
     for (let i = 0; i < views; i++) {
       context.fillStyle = i === chosenColumn ? theme.colors.text : theme.colors.muted;
-      context.fillText(String(i + 1), edge + (i + 0.5) * cell, edge / 2 + 1);
+      if (numbered(i, chosenColumn)) context.fillText(String(i + 1), edge + (i + 0.5) * cell, edge / 2 + 1);
       context.fillStyle = i === chosenRow ? theme.colors.text : theme.colors.muted;
-      context.fillText(String(i + 1), edge / 2, edge + (i + 0.5) * cell);
+      if (numbered(i, chosenRow)) context.fillText(String(i + 1), edge / 2, edge + (i + 0.5) * cell);
     }
     const outline = ([row, column], color, width) => {
       context.strokeStyle = color;
@@ -106,8 +109,8 @@ class Matrix {
       make("span", { text: label }), make("strong", { text: value }),
     ]);
     this.side.replaceChildren(
-      fact("Diagonal dominance", signed(student.diagonalDominance, 3), "Mean cosine with the own teacher view minus mean cosine with the others"),
-      fact("Retrieval@1", percent(student.retrievalAt1), "Share of student views whose most similar teacher view is their own (dots mark each row's best)"),
+      fact("Diagonal dominance", data.views > 1 ? signed(student.diagonalDominance, 3) : "–", "Mean cosine with the own teacher view minus mean cosine with the others"),
+      fact("Retrieval@1", data.views > 1 ? percent(student.retrievalAt1) : "–", "Share of student views whose most similar teacher view is their own (dots mark each row's best)"),
       fact(`cos (${row + 1}, ${column + 1})`, student.similarity[row * data.views + column].toFixed(3), "Cosine of the chosen row's student view and column's teacher view"),
       make("div", { class: "pmv-bar-legend" }, [
         gradientBar(theme.maps.similarity),

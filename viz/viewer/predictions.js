@@ -25,7 +25,7 @@ function drawPredictions(node, noteNode, data) {
     return make("div", { class: "pmv-network", attrs: { "data-network": key, role: "group", "aria-label": `${label}: ${spoken}` } }, [
       make("h4", { text: label, title: hint }),
       make("ol", {}, rows),
-      make("p", { class: "pmv-margin", text: `margin ${shortPercent(answer.margin)}`, title: "First probability minus second" }),
+      make("p", { class: "pmv-margin", text: `margin ${shortPercent(answer.margin).replace(/\s%/, " points")}`, title: "First probability minus second, in percentage points" }),
     ]);
   });
   node.replaceChildren(...columns);
