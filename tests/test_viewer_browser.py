@@ -262,6 +262,18 @@ def test_a_drag_turns_the_scene_and_is_not_a_click(page: Any) -> None:
     assert camera(page) != pytest.approx(before, abs=1e-3)
 
 
+def test_the_scene_turns_at_once_after_a_choice(page: Any) -> None:
+    before = camera(page)
+    box = page.locator("[data-part=scene-main]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.keyboard.press("4")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=4)
+    page.mouse.up()
+    assert camera(page) != pytest.approx(before, abs=1e-3)
+
+
 def test_escape_and_double_click_clear_the_point(page: Any) -> None:
     _, x, y = a_point_to_click(page)
     page.mouse.click(x, y)

@@ -26,6 +26,16 @@ class Scene {
     return camera && { eye: camera.eye, center: camera.center, up: camera.up };
   }
 
+  // Whether the frame on the screen was drawn from where the camera now is: plotly draws some frames later.
+  get rests() {
+    // A copy: asking plotly for the camera overwrites this matrix until the next frame.
+    const drawn = this.internals?.glplot?.cameraParams?.view.slice();
+    if (!drawn) return true;
+    const { eye } = this.camera;
+    const away = [0, 1, 2].map((r) => drawn[r] * eye.x + drawn[4 + r] * eye.y + drawn[8 + r] * eye.z + drawn[12 + r]);
+    return Math.hypot(...away) < 1e-4;
+  }
+
   // Calls to plotly run one after another: overlapping calls on one graph lose updates.
   enqueue(task) {
     this.queue = this.queue.then(task).catch((error) => console.error("3D view:", error));
@@ -53,13 +63,15 @@ class Scene {
       scene: {
         xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "manual", aspectratio: { x: aspect, y: aspect, z: aspect },
         bgcolor: "rgba(0,0,0,0)", dragmode: "turntable", hovermode: false, uirevision: "kept",
-        camera: camera ?? this.camera ?? homePose(),
       },
     };
     const config = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
     this.enqueue(async () => {
+      // Asked for only now: a flight or a hand may have turned the camera while this call waited.
+      layout.scene.camera = camera ?? this.camera ?? homePose();
       await this.plotly.react(this.node, traces, layout, config);
       if (first) {
+        this.keepTurntable();
         const report = () => this.onCamera(this);
         this.node.on("plotly_relayouting", report);
         this.node.on("plotly_relayout", report);
@@ -67,6 +79,16 @@ class Scene {
       this.drawn = data.count;
       this.fitFieldOfView();
     });
+  }
+
+  // On every update plotly enters the turntable mode again, and that deafens the camera to drags and flights for half a
+  // second. Here the mode never changes, so it is entered only where it is not in force.
+  keepTurntable() {
+    const scene = this.internals;
+    const updateFx = scene.updateFx.bind(scene);
+    scene.updateFx = (dragmode, hovermode) => {
+      if (scene.camera.mode !== dragmode) updateFx(dragmode, hovermode);
+    };
   }
 
   // Dense clouds and small scenes want small points.
@@ -111,7 +133,7 @@ class Scene {
     }
     const seen = point !== null && data.seenInView[view][point];
     return [
-      { ...(flown ? none : rigLines(data.cameras, null)), color: theme.colors.rig, width: 1.5 },
+      { ...withCorners(flown ? none : rigLines(data.cameras, null)), color: theme.colors.rig, width: 1.5 },
       { ...(flown ? none : rigLines(data.cameras, view)), color: theme.colors.accent, width: 4 },
       { ...sight, color: seen ? theme.colors.seen : theme.colors.hidden, width: 2 },
     ];
@@ -222,6 +244,13 @@ function glyphApex(cameras, view) {
   const center = cameraCenter(cameras.matrices[view]);
   const distance = Math.hypot(...center) || 1;
   return center.map((c) => (c / distance) * GLYPH_RADIUS);
+}
+
+// plotly scales a scene by the extent of all its traces. Two corners that draw nothing keep that extent the same, so
+// that hiding the rig never leaves a frame in which points and projection disagree.
+function withCorners(lines) {
+  const corners = [-HALF_RANGE, null, HALF_RANGE, null];
+  return Object.fromEntries(["x", "y", "z"].map((axis) => [axis, [...corners, ...lines[axis]]]));
 }
 
 // Small pyramids where the cameras stand, drawn on a sphere about the shape; one view's, or all of them for null.

@@ -8,6 +8,7 @@ const PLAY_MS = 1500;
 const CLICK_SLACK_PX = 5;
 const REST_MS = 400;
 const TRACK_MS = 300;
+const SETTLE_MS = 50;
 const NARROW_PX = 900;
 const PHONE_PX = 560;
 const ICONS = {
@@ -52,7 +53,7 @@ class Viewer {
   constructor(element, watch, props, trigger, config) {
     this.root = element.querySelector(".pmv");
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
-    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, trackUntil: 0 });
+    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false });
     this.state = this.stateOfAddress();
     this.stopping = new AbortController();
     this.buildControls();
@@ -165,6 +166,7 @@ class Viewer {
     const leftStudent = state.compare ? "distilled" : state.student;
     const painted = colouring(data, state, leftStudent, theme);
     this.painted = painted;
+    this.shownTheme = theme;
     this.modeSwitch.set(state.mode);
     this.studentSwitch.set(state.student);
     this.thumbSwitch.set(state.thumbs);
@@ -246,14 +248,19 @@ class Viewer {
     }
   }
 
+  get rests() {
+    return [this.main, this.state.compare && this.compare].every((scene) => !scene || scene.rests);
+  }
+
   // plotly draws in a later frame than it reports, and goes on turning for some frames after its last report.
   trackRings() {
-    const running = performance.now() < this.trackUntil;
     this.trackUntil = performance.now() + TRACK_MS;
-    if (running) return;
+    if (this.tracking) return;
+    this.tracking = true;
     const step = () => {
       this.placeRings();
-      if (performance.now() < this.trackUntil) requestAnimationFrame(step);
+      if (performance.now() < this.trackUntil || !this.rests) requestAnimationFrame(step);
+      else this.tracking = false;
     };
     requestAnimationFrame(step);
   }
@@ -544,7 +551,6 @@ class Viewer {
 
   onTheme() {
     if (this.shownTheme === this.theme) return;
-    this.shownTheme = this.theme;
     this.thumbnails.heatLayers = null;
     this.refresh({ redraw: true });
   }
@@ -573,10 +579,13 @@ class Viewer {
       get contexts() { return viewer.root.querySelectorAll(".gl-container canvas").length; },
       get theme() { return viewer.shownTheme === viewer.config.theme.dark ? "dark" : "light"; },
       get name() { return viewer.data?.name ?? null; },
-      // All calls to plotly are through, and the frames they asked for are drawn.
+      // All calls to plotly are through, and the screen shows what they asked for.
       settled: async () => {
         await Promise.all([viewer.main?.queue, viewer.compare?.queue]);
-        for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+        do {
+          await new Promise((done) => setTimeout(done, SETTLE_MS));
+          await new Promise((done) => requestAnimationFrame(done));
+        } while (!viewer.rests);
         return true;
       },
       pick: (x, y) => viewer.main?.pick(x, y) ?? null,
