@@ -312,11 +312,11 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             if shape is None:
                 gone = "This visit's shape is no longer on the server: choose one again."
                 return nothing, nothing, nothing, refusal(gone)
-            if before and before.opened is shape and before.options == options:
-                return nothing, nothing, nothing, nothing
             usable, remark = usable_options(shape, options)
+            # Sent again even where nothing changed: of overlapping events the browser may have dropped the answer.
+            unchanged = before if before and before.opened is shape and before.options == options else None
             try:
-                now = replace(analyse(shape, usable, get_models()), options=options)
+                now = unchanged or replace(analyse(shape, usable, get_models()), options=options)
             except (ShapeError, CheckpointError) as error:
                 return nothing, nothing, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
