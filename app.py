@@ -320,7 +320,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             except (ShapeError, CheckpointError) as error:
                 return nothing, nothing, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
-            return nothing, now, bundle, card_of(now, [*bundle["notes"], *remark])
+            card_now = card_of(now, [*bundle["notes"], *remark])
+            return nothing, now, bundle, card_now | {"again": unchanged is not None}  # a refusal stays in sight
 
         def analyze(
             file: str | None,
@@ -618,8 +619,10 @@ CARD_JS = """
 const show = () => {
   const value = props.value || {};
   const find = (selector) => element.querySelector(selector);
-  find('.refusal').hidden = !value.refusal;
-  find('.refusal').textContent = value.refusal || '';
+  if (!value.again) {
+    find('.refusal').hidden = !value.refusal;
+    find('.refusal').textContent = value.refusal || '';
+  }
   const last = value.name ? value : element.lastRead;
   if (last) {
     element.lastRead = last;
