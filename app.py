@@ -312,16 +312,15 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             if shape is None:
                 gone = "This visit's shape is no longer on the server: choose one again."
                 return nothing, nothing, nothing, refusal(gone)
+            if before and before.opened is shape and before.options == options:
+                return nothing, nothing, nothing, nothing
             usable, remark = usable_options(shape, options)
-            # Sent again even where nothing changed: of overlapping events the browser may have dropped the answer.
-            unchanged = before if before and before.opened is shape and before.options == options else None
             try:
-                now = unchanged or replace(analyse(shape, usable, get_models()), options=options)
+                now = replace(analyse(shape, usable, get_models()), options=options)
             except (ShapeError, CheckpointError) as error:
                 return nothing, nothing, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
-            card_now = card_of(now, [*bundle["notes"], *remark])
-            return nothing, now, bundle, card_now | {"again": unchanged is not None}  # a refusal stays in sight
+            return nothing, now, bundle, card_of(now, [*bundle["notes"], *remark])
 
         def analyze(
             file: str | None,
@@ -619,10 +618,8 @@ CARD_JS = """
 const show = () => {
   const value = props.value || {};
   const find = (selector) => element.querySelector(selector);
-  if (!value.again) {
-    find('.refusal').hidden = !value.refusal;
-    find('.refusal').textContent = value.refusal || '';
-  }
+  find('.refusal').hidden = !value.refusal;
+  find('.refusal').textContent = value.refusal || '';
   const last = value.name ? value : element.lastRead;
   if (last) {
     element.lastRead = last;

@@ -132,6 +132,8 @@ def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: 
     assert "example=airplane" in page.url
 
 
+# Known to fail about one time in six: an answer can get lost between overlapping events. Open, see the note.
+@pytest.mark.slow
 def test_of_hasty_choices_the_last_one_is_shown(visit: Any) -> None:
     page = visit()
     page.get_by_label("number input for Views").fill("3")
