@@ -110,15 +110,43 @@ class Opened:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What the page shows: a shape, analysed with some options.
-
-    A visit keeps two of these records on the server, seen by nobody else: what was opened last, and what is shown. They
-    are two, and each kind of event writes one, so that an analysis that ends late cannot undo a later choice.
-    """
+    """What the page shows: a shape, analysed with some options."""
 
     opened: Opened
     options: Options
     analysis: Analysis
+
+
+@dataclass(eq=False)
+class Visit:
+    """What one visitor chose and sees: kept on the server, seen by nobody else.
+
+    The events of a visit overlap: an example may be picked while a large file is still being read. So a choice opens
+    its shape only if it is still the newest one when the shape has been read.
+
+    Attributes:
+        wanted: The newest choice.
+        opened: The shape of the newest choice that could be read.
+        shown: What the page shows; on its way to become `opened` with the chosen options.
+    """
+
+    wanted: Source | None = None
+    opened: Opened | None = None
+    shown: Shown | None = None
+
+    def choose(self, source: Source) -> str | None:
+        """Read a shape and open it; return a sentence where it is refused. The opened one then stays."""
+        self.wanted = source
+        try:
+            opened = open_source(source)
+        except ShapeError as error:
+            if self.wanted is not source:
+                return None
+            self.wanted = self.opened.source if self.opened else None
+            return str(error)
+        if self.wanted is source:
+            self.opened = opened
+        return None
 
 
 def examples() -> dict[str, Path]:
@@ -211,9 +239,12 @@ def card_of(shown: Shown, notes: Sequence[str]) -> dict[str, Any]:
     return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown)}
 
 
-def refusal(sentence: object) -> dict[str, Any]:
-    """What the file card says when a file or a choice was refused: the sentence, above what is still shown."""
-    return {"refusal": str(sentence)}
+def refusal(sentence: object) -> Any:
+    """What the file card says when a file or a choice was refused: the sentence, above what is still shown.
+
+    Without a sentence the card stays as it is.
+    """
+    return gr.skip() if sentence is None else {"refusal": str(sentence)}
 
 
 def analyse(opened: Opened, options: Options, models: Models) -> Shown:
@@ -249,8 +280,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
     with gr.Blocks(
         title="PointMCD Studio", analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE
     ) as page:
-        opened = gr.State(time_to_live=DELETE_CACHE[1])
-        shown = gr.State(time_to_live=DELETE_CACHE[1])
+        visit = gr.State(Visit(), time_to_live=DELETE_CACHE[1])  # every event gives it back: that renews its time
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(elem_id="side", min_width=280, scale=0):
                 gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS + OPTIONS_JS, apply_default_css=False)
@@ -287,40 +317,39 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
 
-        def restore(request: gr.Request) -> tuple[Any, ...]:
+        def restore(visit: Visit, request: gr.Request) -> tuple[Any, ...]:
             """Start a visit: read the address bar, open the example that it names, or the first one."""
             names = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=names)
-            shape, message = open_or_refuse(example_source(key or FIRST_EXAMPLE, axis))
+            sentence = visit.choose(example_source(key or FIRST_EXAMPLE, axis))
             offered = [choice for choice in STUDENTS if choice[1] in names]
             _, *others = vars(options).values()
             return (
-                shape,
-                message,
+                visit,
+                refusal(sentence),
                 axis,
                 gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
                 gr.Dropdown(choices=offered, value=options.student),
                 *others,
             )
 
-        def show(shape: Opened | None, before: Shown | None, *chosen: Any) -> tuple[Any, Any, Any, Any]:
+        def show(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:
             """Analyse the opened shape; where that fails, keep what is shown and say why.
 
             The shape stays opened whatever happens, so that another choice of options shows it.
             """
-            options, nothing = options_of(*chosen), gr.skip()
+            options, shape, before, nothing = options_of(*chosen), visit.opened, visit.shown, gr.skip()
             if shape is None:
-                gone = "This visit's shape is no longer on the server: choose one again."
-                return nothing, nothing, nothing, refusal(gone)
+                return visit, nothing, refusal("This visit's shape is no longer on the server: choose one again.")
             if before and before.opened is shape and before.options == options:
-                return nothing, nothing, nothing, nothing
+                return visit, nothing, nothing
             usable, remark = usable_options(shape, options)
             try:
-                now = replace(analyse(shape, usable, get_models()), options=options)
+                visit.shown = now = replace(analyse(shape, usable, get_models()), options=options)
             except (ShapeError, CheckpointError) as error:
-                return nothing, nothing, nothing if before else {"error": str(error)}, refusal(error)
+                return visit, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
-            return nothing, now, bundle, card_of(now, [*bundle["notes"], *remark])
+            return visit, bundle, card_of(now, [*bundle["notes"], *remark])
 
         def analyze(
             file: str | None,
@@ -345,28 +374,28 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         # The networks take one visitor at a time; reading a file needs them not, so two may read meanwhile.
         model_queue: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
         reader_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "reader"}
-        # Who chooses twice in a hurry wants the second choice.
-        private: dict[str, Any] = {
-            "api_visibility": "private", "show_progress_on": card, "trigger_mode": "always_last",
-        }  # fmt: skip
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": card}
+        # Every choice is sent, and the visit keeps the newest: Gradio's "always_last" would repeat the first one,
+        # because it sends the data of the event that it waited for. To show needs only what is chosen by then.
+        choice: dict[str, Any] = {**reader_queue, **private, "trigger_mode": "multiple"}
         then_show: dict[str, Any] = {
-            "fn": show, "inputs": [opened, shown, *choices], "outputs": [opened, shown, viewer, card],
-            **model_queue, **private,
+            "fn": show, "inputs": [visit, *choices], "outputs": [visit, viewer, card],
+            **model_queue, **private, "trigger_mode": "always_last",
         }  # fmt: skip
 
-        page.load(restore, None, [opened, card, up, gallery, *choices], **private).then(**then_show)
-        gallery.select(choose_example, up, [opened, card], **reader_queue, **private).then(**then_show)
+        page.load(restore, visit, [visit, card, up, gallery, *choices], **private).then(**then_show)
+        gallery.select(choose_example, [visit, up], [visit, card], **choice).then(**then_show)
         upload.upload(
-            choose_upload, [up, upload, own_name], [opened, card, gallery, upload], js=OWN_NAME_JS,
-            **reader_queue, **private,
-        ).then(**then_show)  # fmt: skip
-        up.input(turn, [opened, up], [opened, card], **reader_queue, **private).then(**then_show)
+            choose_upload, [visit, up, upload, own_name], [visit, card, gallery, upload], js=OWN_NAME_JS, **choice
+        ).then(**then_show)
+        up.input(turn, [visit, up], [visit, card], **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show)
 
-        def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Shown | None], str | None]:
-            def save(now: Shown | None) -> str | None:
+        def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Visit], str | None]:
+            def save(visit: Visit) -> str | None:
                 """Write a file of what is shown. Gradio knows it as its own and deletes it with the uploads."""
+                now = visit.shown
                 if now is None:
                     return None
                 Path(download.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
@@ -380,7 +409,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         png_button.click(None, js=PNG_JS)
         for button, write, suffix in ((npz_button, write_npz, ".npz"), (json_button, write_json, ".json")):
             saved = button.click(
-                saver(write, suffix), shown, download, show_progress="hidden", api_visibility="private"
+                saver(write, suffix), visit, download, show_progress="hidden", api_visibility="private"
             )
             saved.then(None, download, js=DOWNLOAD_JS)
 
@@ -434,36 +463,30 @@ def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str,
     return options, ()
 
 
-def open_or_refuse(source: Source) -> tuple[Any, Any]:
-    """Read the source; where that fails, leave the opened shape as it is and say why."""
-    try:
-        return open_source(source), gr.skip()
-    except ShapeError as error:
-        return gr.skip(), refusal(error)
-
-
-def choose_example(up: str, event: gr.SelectData) -> tuple[Any, Any]:
+def choose_example(visit: Visit, up: str, event: gr.SelectData) -> tuple[Visit, Any]:
     """Open an example of the gallery."""
     keys = list(examples())
     if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
-        return gr.skip(), gr.skip()
-    return open_or_refuse(example_source(keys[event.index], up))
+        return visit, gr.skip()
+    return visit, refusal(visit.choose(example_source(keys[event.index], up)))
 
 
-def choose_upload(up: str, file: str | None, own_name: str) -> tuple[Any, Any, Any, None]:
+def choose_upload(visit: Visit, up: str, file: str | None, own_name: str) -> tuple[Visit, Any, Any, None]:
     """Open a visitor's file and, where that succeeds, unmark the gallery's example.
 
     The file input is emptied, so that it stays a place to drop the next file; the card names what was read.
     """
     if file is None:
-        return gr.skip(), gr.skip(), gr.skip(), None
-    shape, message = open_or_refuse(Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up))
-    return shape, message, gr.Gallery(selected_index=None) if isinstance(shape, Opened) else gr.skip(), None
+        return visit, gr.skip(), gr.skip(), None
+    source = Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up)
+    message = refusal(visit.choose(source))
+    is_open = visit.opened is not None and visit.opened.source is source
+    return visit, message, gr.Gallery(selected_index=None) if is_open else gr.skip(), None
 
 
-def turn(now: Opened | None, up: str) -> tuple[Any, Any]:
+def turn(visit: Visit, up: str) -> tuple[Visit, Any]:
     """Read the same file again with another axis up."""
-    return open_or_refuse(replace(now.source, up=up)) if now else (gr.skip(), gr.skip())
+    return visit, refusal(visit.choose(replace(visit.wanted, up=up))) if visit.wanted else gr.skip()
 
 
 def summary_of(shown: Shown) -> dict[str, Any]:
@@ -644,7 +667,7 @@ show();
 """
 
 # Gradio strips a file's name of its special characters; the visitor is to find the file by the name it had.
-OWN_NAME_JS = "(up, file) => [up, file, file ? file.orig_name : '']"
+OWN_NAME_JS = "(visit, up, file) => [visit, up, file, file ? file.orig_name : '']"
 # The picture is the browser's: the viewer's own tool makes it.
 PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
 DOWNLOAD_JS = """

@@ -126,6 +126,23 @@ def scale_and_shift(
     return points * factors.to(points) + moves.to(points)
 
 
+def augmented_copies(
+    points: Float32[np.ndarray, "S N 3"], *, copies: int, scale: tuple[float, float], shift: float, seed: int
+) -> Float32[np.ndarray, "R N 3"]:
+    """Stretch each axis of every cloud, bring it back to the unit sphere as every reader does, and move it.
+
+    Returns:
+        R = copies * S clouds: all of the first copy, then all of the second, and so on.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    stretched = scale_and_shift(
+        torch.from_numpy(points).repeat(copies, 1, 1), scale=scale, shift=0.0, generator=generator
+    )
+    stretched /= stretched.norm(dim=-1).amax(dim=1)[:, None, None]
+    moved = scale_and_shift(stretched, scale=(1.0, 1.0), shift=shift, generator=generator)
+    return np.asarray(moved.numpy(), dtype=np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class ViewCache:
     """Renders and visibility of a whole point set, memory-mapped.
@@ -157,11 +174,33 @@ def prepare_views(
         views: Cameras on the ring.
         workers: Processes; 0 takes one per core.
     """
-    key = hashlib.sha256(points.tobytes() + f"{CACHE_VERSION} {image_size} {views}".encode()).hexdigest()[:16]
-    home = Path(folder) / key
+    home = _prepare(points, Path(folder), image_size, views, workers, masks=True)
+    return ViewCache(
+        images=np.load(home / "images.npy", mmap_mode="r"),
+        visibility=np.load(home / "visibility.npy", mmap_mode="r"),
+        folder=home,
+    )
+
+
+def prepare_renders(
+    points: Float32[np.ndarray, "S N 3"], folder: str | Path, *, image_size: int, views: int = 12, workers: int = 0
+) -> UInt8[np.ndarray, "S V H W"]:
+    """Do `prepare_views` without visibility: of augmented clouds only the teacher's images are wanted."""
+    home = _prepare(points, Path(folder), image_size, views, workers, masks=False)
+    images: UInt8[np.ndarray, "S V H W"] = np.load(home / "images.npy", mmap_mode="r")
+    return images
+
+
+def _prepare(
+    points: Float32[np.ndarray, "S N 3"], folder: Path, image_size: int, views: int, workers: int, *, masks: bool
+) -> Path:
+    setting = f"{CACHE_VERSION} {image_size} {views}" + ("" if masks else " renders alone")
+    home = folder / hashlib.sha256(points.tobytes() + setting.encode()).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
     count, size = points.shape[:2]
-    shapes = {"images": (count, views, image_size, image_size), "visibility": (count, views, (size + 7) // 8)}
+    shapes: dict[str, tuple[int, ...]] = {"images": (count, views, image_size, image_size)}
+    if masks:
+        shapes["visibility"] = (count, views, (size + 7) // 8)
     done_file = home / "done.json"
     done: set[int] = set(json.loads(done_file.read_text())) if done_file.exists() else set()
     for name, shape in shapes.items():
@@ -177,11 +216,7 @@ def prepare_views(
                 if len(done) % 16 == 0:
                     _note_done(done_file, done)
         _note_done(done_file, done)
-    return ViewCache(
-        images=np.load(home / "images.npy", mmap_mode="r"),
-        visibility=np.load(home / "visibility.npy", mmap_mode="r"),
-        folder=home,
-    )
+    return home
 
 
 @contextmanager
@@ -215,10 +250,12 @@ def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int])
     points, start, home, image_size, views = job
     cameras = ring(views, image_size=IMAGE_SIZE)
     images = np.load(Path(home) / "images.npy", mmap_mode="r+")
-    visibility = np.load(Path(home) / "visibility.npy", mmap_mode="r+")
+    masks = Path(home) / "visibility.npy"
+    visibility = np.load(masks, mmap_mode="r+") if masks.exists() else None
     for row, cloud in enumerate(points, start):
         rendered = torch.from_numpy(render_points(cloud, cameras).images[..., 0])[:, None]
         images[row] = to_input_size(rendered, image_size)[:, 0].numpy()
-        mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
-        visibility[row] = np.packbits(mask, axis=-1)
+        if visibility is not None:
+            mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
+            visibility[row] = np.packbits(mask, axis=-1)
     return start

@@ -16,7 +16,16 @@ from torch import nn
 
 from pointmcd.analysis import pick_device
 from pointmcd.checkpoints import WEIGHTS, Entry, build_network, load_weights, read_manifest, save_weights, to_half
-from pointmcd.data import PointSet, ViewCache, load_point_set, prepare_views, split_validation, written_whole
+from pointmcd.data import (
+    PointSet,
+    ViewCache,
+    augmented_copies,
+    load_point_set,
+    prepare_renders,
+    prepare_views,
+    split_validation,
+    written_whole,
+)
 from pointmcd.distill import Student
 from pointmcd.evaluate import Accuracy, Alignment, accuracy, predict, view_alignment
 from pointmcd.labels import MODELNET40
@@ -37,25 +46,33 @@ def run_teacher(
 ) -> Entry:
     """Train the teacher on `data`, judge it once on `test` and save it to the folder `weights`."""
     _check_exists(test)
-    train = load_point_set(data)
-    views = prepare_views(train.points, cache, image_size=recipe.input_size)
-    rows, held_out = split_validation(train.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
+    whole = load_point_set(data)
+    rows, held_out = split_validation(whole.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
+    train, validation = whole.subset(rows), whole.subset(held_out)
+    views = prepare_views(whole.points, cache, image_size=recipe.input_size)
+    if recipe.rendered_copies:
+        copies = augmented_copies(
+            train.points, copies=recipe.rendered_copies, scale=recipe.scale, shift=recipe.shift, seed=seed
+        )
+        renders = prepare_renders(copies, cache, image_size=recipe.input_size)
+    else:
+        renders = views.images[rows]
     network = {
         "kind": "teacher",
         "backbone": recipe.backbone,
         "input_size": recipe.input_size,
         "classes": len(train.class_names),
     }
-    run = Run(Path(out), seed, pick_device(device), identity=f"{network} data={train.sha256}")
+    run = Run(Path(out), seed, pick_device(device), identity=f"{network} data={whole.sha256}")
     model = train_teacher(
-        train.subset(rows), views, train.subset(held_out), np.asarray(views.images[held_out]), recipe, run, rows=rows
+        train.labels, renders, validation.labels, views.images[held_out], recipe, run, classes=len(train.class_names)
     )
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
     result = judge_teacher(shipped, load_point_set(test).labelled_by(train.class_names), cache)
     return save_weights(
         shipped, weights, name="teacher", network=network,
-        training=_training_notes("train-teacher", data, test, recipe, run, train.subset(rows)),
+        training=_training_notes("train-teacher", data, test, recipe, run, train),
         metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
     )  # fmt: skip
 
@@ -92,7 +109,7 @@ def run_student(
         save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
     notes = _training_notes(command, data, test, recipe, run, train.subset(rows)) | {"teacher": teacher_entry.sha256}
-    for key in ("backbone", "input_size"):  # the teacher's
+    for key in ("backbone", "input_size", "rendered_copies", "image_scale", "image_shift"):  # the teacher's
         del notes["recipe"][key]
     return save_weights(
         shipped, weights, name=encoder + ("_plain" if plain else ""), network=network, training=notes,

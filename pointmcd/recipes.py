@@ -24,10 +24,14 @@ class Recipe:
         task_weight: Weight of the cross entropy.
         penalty_weight: Weight of the T-Net regulariser.
         distil_weight: Weight of the L1 between view descriptors.
-        scale: Anisotropic scaling, each axis uniform in this range.
-        shift: Each axis moves uniformly by at most this.
+        scale: Anisotropic scaling of the clouds, each axis uniform in this range.
+        shift: Each axis of a cloud moves uniformly by at most this.
         backbone: The teacher's image network.
         input_size: The teacher's image side in pixels.
+        rendered_copies: The teacher learns from renders of this many scaled and shifted copies of each training
+            cloud; 0 takes the clouds as they are.
+        image_scale: The teacher's images are stretched by this on the fly, and mirrored.
+        image_shift: They move by at most this, in half widths.
         source: Where the numbers come from.
     """
 
@@ -50,6 +54,9 @@ class Recipe:
     shift: float = 0.2
     backbone: str = "mobilenet_v2"
     input_size: int = 224
+    rendered_copies: int = 0
+    image_scale: tuple[float, float] = (1.0, 1.0)
+    image_shift: float = 0.0
 
 
 SGD_MOMENTUM = 0.9  # released code
@@ -66,8 +73,9 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     ("teacher", "cpu"): Recipe(
         name="cpu", optimizer="adamw", learning_rate=3e-3, final_learning_rate=3e-6, warmup=0.2, weight_decay=0.05,
-        epochs=20, batch_size=32, smoothing=0.2, views_per_step=3, scale=(0.8, 1.25), shift=0.15,
-        backbone="slim_resnet18", input_size=96, source=_OURS,
+        epochs=40, batch_size=32, smoothing=0.2, views_per_step=3, scale=(0.8, 1.25), shift=0.1,
+        backbone="slim_resnet18", input_size=96, rendered_copies=4, image_scale=(0.9, 1.1), image_shift=0.1,
+        source=_OURS,
     ),
     ("pointnet", "paper"): Recipe(
         name="paper", optimizer="sgd", learning_rate=0.1, final_learning_rate=0.001, weight_decay=5e-4, epochs=500,

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pointmcd.data import PointSet, ViewCache, scale_and_shift
+from pointmcd.data import PointSet, scale_and_shift
 from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed_cross_entropy
 from pointmcd.evaluate import BATCH, accuracy, predict
 from pointmcd.recipes import SGD_MOMENTUM, Recipe
@@ -181,34 +181,39 @@ def _log(path: Path, row: dict[str, float]) -> None:
 
 
 def train_teacher(
-    train: PointSet, train_views: ViewCache, validation: PointSet, validation_views: UInt8[np.ndarray, "S V H W"],
-    recipe: Recipe, run: Run, *, rows: Int[np.ndarray, " R"],
+    labels: Int[np.ndarray, " S"], renders: UInt8[np.ndarray, "R V H W"],
+    validation_labels: Int[np.ndarray, " T"], validation_renders: UInt8[np.ndarray, "T V H W"],
+    recipe: Recipe, run: Run, *, classes: int,
 ) -> ClassificationTeacher:  # fmt: skip
     """Train the classification teacher on cached point renders.
 
     Args:
-        train: Training clouds (their labels are used).
-        train_views: Cache over the whole training file.
-        validation: Held-out shapes.
-        validation_views: Their renders.
+        labels: Of the S training shapes.
+        renders: Of one or several copies of them, copy by copy (R is a multiple of S); may lie on disk.
+        validation_labels: Of the held-out shapes.
+        validation_renders: Theirs, not augmented.
         recipe: Schedule.
         run: Seed, folder, device.
-        rows: Which shapes of the cache are the training split.
+        classes: Length of the network's answer.
     """
     torch.manual_seed(run.seed)
-    model = ClassificationTeacher(
-        backbone=recipe.backbone, input_size=recipe.input_size, classes=len(train.class_names)
-    ).to(run.device)
+    model = ClassificationTeacher(backbone=recipe.backbone, input_size=recipe.input_size, classes=classes).to(
+        run.device
+    )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a keyword that torch's stubs leave out
-    images = torch.from_numpy(np.asarray(train_views.images)[rows]).to(run.device)
-    labels = torch.from_numpy(train.labels).to(run.device)
+    shapes, answers = len(labels), torch.from_numpy(labels).to(run.device)
+    # Gigabytes: a GPU holds them, a CPU reads the few a step needs from the file (torch warns of read-only memory).
+    images = torch.from_numpy(renders).to(run.device) if run.device.type == "cuda" else renders
 
     def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        views = _random_views(len(batch), images.shape[1], recipe.views_per_step, generator)
-        chosen = images[batch[:, None].to(run.device), views.to(run.device)]
-        grey = move_images(chosen.float() / 255, scale=recipe.scale, shift=recipe.shift, generator=generator)
+        views = _random_views(len(batch), renders.shape[1], recipe.views_per_step, generator)
+        copies = torch.randint(len(renders) // shapes, (len(batch), 1), generator=generator)
+        chosen = torch.as_tensor(images[copies * shapes + batch[:, None], views], device=run.device)
+        grey = move_images(
+            chosen.float() / 255, scale=recipe.image_scale, shift=recipe.image_shift, generator=generator
+        )
         output = model(grey[:, :, None].expand(-1, -1, 3, -1, -1))
-        target = labels[batch.to(run.device)]
+        target = answers[batch.to(run.device)]
         whole = smoothed_cross_entropy(output.logits, target, smoothing=recipe.smoothing)
         each = smoothed_cross_entropy(
             output.view_logits.flatten(0, 1), target.repeat_interleave(views.shape[1]), smoothing=recipe.smoothing
@@ -217,9 +222,10 @@ def train_teacher(
         return whole + each, {"shape_loss": whole, "view_loss": each, "train_accuracy": right}
 
     def validate() -> dict[str, float]:
-        return {"validation_accuracy": accuracy(teacher_predict(model, validation_views), validation.labels).overall}
+        result = accuracy(teacher_predict(model, validation_renders), validation_labels)
+        return {"validation_accuracy": result.overall, "validation_mean_class": result.mean_class}
 
-    fit(model, recipe, run, shapes=len(train), loss=loss, validate=validate)
+    fit(model, recipe, run, shapes=shapes, loss=loss, validate=validate)
     return model
 
 

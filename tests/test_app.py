@@ -275,28 +275,53 @@ def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Pat
         assert arrays["visibility"].shape == (4, 1024)
 
 
-def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(tmp_path: Path) -> None:
-    shape, message, gallery, emptied = app.choose_upload("auto", str(tmp_path / "missing.off"), "")
-    assert shape == gallery == gr.skip()
+def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(cube: Path, tmp_path: Path) -> None:
+    visit = app.Visit()
+    assert visit.choose(Source(cube, "cube.off")) is None
+    before = visit.opened
+    _, message, gallery, emptied = app.choose_upload(visit, "auto", str(tmp_path / "missing.off"), "")
+    assert visit.opened is before
+    assert visit.wanted is before.source
+    assert gallery == gr.skip()
     assert message["refusal"].startswith("missing.off")
     assert emptied is None
 
 
 def test_a_file_keeps_the_name_it_had_on_the_visitors_machine(cube: Path) -> None:
-    shape, *_ = app.choose_upload("auto", str(cube), "folder/<b>${mine}.off")
-    assert shape.shape.name == "<b>${mine}.off"
+    visit, *_ = app.choose_upload(app.Visit(), "auto", str(cube), "folder/<b>${mine}.off")
+    assert visit.opened.shape.name == "<b>${mine}.off"
 
 
 def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
-    turned, _ = app.turn(open_source(Source(cube, "cube.off")), "y")
-    assert np.ptp(turned.shape.vertices, axis=0).tolist() == [1, 2, 1]
-    assert any("Y-up" in note for note in turned.shape.notes)
+    visit = app.Visit()
+    visit.choose(Source(cube, "cube.off"))
+    app.turn(visit, "y")
+    assert np.ptp(visit.opened.shape.vertices, axis=0).tolist() == [1, 2, 1]
+    assert any("Y-up" in note for note in visit.opened.shape.notes)
+
+
+@pytest.mark.parametrize("slow_one", ["cube.off", "missing.off"])
+def test_a_choice_that_was_read_too_late_changes_and_says_nothing(
+    slow_one: str, cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit, read = app.Visit(), app.open_source
+    newest = Source(cube, "newest.off")
+
+    def overtaken(source: Source) -> app.Opened:
+        if source.name == slow_one:  # while it is read, the visitor picks another
+            assert visit.choose(newest) is None
+        return read(source)
+
+    monkeypatch.setattr(app, "open_source", overtaken)
+    assert visit.choose(Source(cube.with_name(slow_one), slow_one)) is None
+    assert visit.opened.source is visit.wanted is newest
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
 def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
-    event = type("Event", (), {"index": index})()
-    assert app.choose_example("auto", event) == (gr.skip(), gr.skip())
+    event, visit = type("Event", (), {"index": index})(), app.Visit()
+    assert app.choose_example(visit, "auto", event) == (visit, gr.skip())
+    assert visit.wanted is visit.opened is None
 
 
 def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_why() -> None:

@@ -13,7 +13,9 @@ from pointmcd.cameras import ring
 from pointmcd.data import (
     PointSet,
     ViewCache,
+    augmented_copies,
     load_point_set,
+    prepare_renders,
     prepare_views,
     scale_and_shift,
     split_validation,
@@ -162,6 +164,30 @@ def test_no_scale_and_no_shift_change_nothing() -> None:
     assert torch.equal(same, points)
 
 
+def test_augmented_copies_come_copy_by_copy_each_on_the_unit_sphere_and_stretched_in_its_own_way() -> None:
+    sphere = np.random.default_rng(0).normal(size=(3, 500, 3)).astype(np.float32)
+    sphere /= np.linalg.norm(sphere, axis=2, keepdims=True)
+    clouds = sphere * np.array([1, 0.5, 0.25], dtype=np.float32)[:, None, None]
+    copies = augmented_copies(clouds, copies=4, scale=(0.8, 1.25), shift=0.0, seed=1)
+    assert copies.shape == (12, 500, 3)
+    assert np.allclose(np.linalg.norm(copies, axis=2).max(axis=1), 1)
+    stretch = np.abs(copies).max(axis=1) / np.abs(np.tile(sphere, (4, 1, 1))).max(axis=1)
+    assert len(np.unique(stretch.round(4), axis=0)) == 12
+    assert (stretch.min(axis=1) / stretch.max(axis=1)).min() > 0.8 / 1.25 - 0.02
+    direction = copies / np.tile(sphere, (4, 1, 1))  # a point stays in its octant: copy k of cloud s is row k * S + s
+    assert (direction > 0).all()
+
+
+def test_augmented_copies_are_moved_at_most_by_the_shift_and_are_the_same_for_the_same_seed() -> None:
+    cloud = np.random.default_rng(0).normal(size=(1, 100, 3)).astype(np.float32)
+    cloud = np.concatenate([cloud, -cloud], axis=1)
+    copies = augmented_copies(cloud, copies=200, scale=(1.0, 1.0), shift=0.1, seed=0)
+    centres = copies.mean(axis=1)
+    assert 0.08 < np.abs(centres).max() <= 0.1 + 1e-6
+    again = augmented_copies(cloud, copies=200, scale=(1.0, 1.0), shift=0.1, seed=0)
+    assert np.array_equal(copies, again)
+
+
 CLOUDS = 35  # two chunks, the second one short
 VIEWS = 2
 
@@ -186,6 +212,14 @@ def test_the_cache_holds_each_clouds_renders_and_visibility(cache: ViewCache, cl
     seen = hidden_point_removal(clouds[row].astype(np.float64), cameras.centers)
     assert np.array_equal(cache.masks(np.array([row]), 37)[0], seen)
     assert 0 < seen.mean() < 1
+
+
+def test_renders_alone_are_those_of_the_whole_cache_without_visibility(
+    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
+) -> None:
+    images = prepare_renders(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert np.array_equal(images, cache.images)
+    assert not list(tmp_path.glob("*/visibility.npy"))
 
 
 def test_a_full_cache_is_used_as_it_is(cache: ViewCache, clouds: np.ndarray) -> None:

@@ -20,7 +20,7 @@ from pointmcd.checkpoints import read_manifest
 from pointmcd.data import PointSet
 from pointmcd.distill import Student
 from pointmcd.recipes import RECIPES, Recipe, get_recipe
-from pointmcd.train import Run, fit, learning_rate, move_images, train_student
+from pointmcd.train import Run, fit, learning_rate, move_images, teacher_predict, train_student, train_teacher
 from pointmcd.types import CheckpointError, ShapeError
 from tests.conftest import write_point_set
 
@@ -105,6 +105,20 @@ def test_images_are_moved_each_in_its_own_way() -> None:
     image = torch.rand(1, 1, 16, 16).expand(2, 5, 16, 16)
     moved = move_images(image, scale=(0.8, 1.25), shift=0.1, generator=torch.Generator().manual_seed(0)).flatten(0, 1)
     assert len({tuple(one.flatten().tolist()) for one in moved}) == 10
+
+
+def test_the_teacher_learns_from_every_copy_of_a_shape_under_that_shapes_label(tmp_path: Path) -> None:
+    """Bright and dark images, twice as bright in the second copy; were a row's label wrong, half of them would be."""
+    labels = np.array([0, 1, 1, 0, 1, 0, 0, 0])
+    base = np.where(labels == 1, 120, 10).astype(np.uint8)
+    renders = np.concatenate([base, 2 * base])[:, None, None, None] * np.ones((1, 2, 32, 32), dtype=np.uint8)
+    recipe = replace(
+        RECIPES["teacher", "cpu"], epochs=40, batch_size=8, views_per_step=2, input_size=32, rendered_copies=2
+    )
+    model = train_teacher(
+        labels, renders, labels, renders[:8], recipe, Run(tmp_path, 0, torch.device("cpu")), classes=2
+    )
+    assert teacher_predict(model, renders).tolist() == [*labels, *labels]
 
 
 SHAPES, POINTS, VIEWS = 24, 32, 3
