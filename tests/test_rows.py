@@ -1,0 +1,63 @@
+"""Do benchmark rows judge, measure and keep what they say?"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import rows
+from benchmarks.rows import Row
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "at_least", "verdict"),
+    [
+        (16, 15, True, "met"),
+        (15, 15, True, "met"),
+        (14, 15, True, "missed"),
+        (14, 15, False, "met"),
+        (9, None, True, ""),
+    ],
+)
+def test_a_row_is_met_on_the_right_side_of_its_target(
+    value: float, target: float | None, at_least: bool, verdict: str
+) -> None:
+    row = Row("pooling", "speed-up", value, "x", target=target, at_least=at_least)
+    assert row.verdict == verdict
+    assert verdict in rows.table([row])
+
+
+def test_calls_are_timed_in_turn_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+
+    def slow() -> None:
+        order.append("slow")
+        time.sleep(0.2 if len(order) <= 2 else 0.02)
+
+    quick, slowed = rows.alternating(lambda: order.append("quick"), slow, repeats=2)
+    assert order == ["quick", "slow"] * 3
+    assert quick < 0.01
+    assert 0.02 <= slowed < 0.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's /proc")
+def test_peak_memory_is_what_a_call_held_at_most_although_it_gave_it_back() -> None:
+    assert 195 < rows.peak_memory(lambda: np.ones(25_000_000).sum()) < 260
+
+
+def test_rows_are_kept_with_date_commit_and_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "RESULTS", tmp_path / "results")
+    for value in (1.0, 2.0):
+        path = rows.record("bm_pool", [Row("pooling", "time", value, "ms", target=1.5, at_least=False)])
+    with path.open(encoding="utf-8") as file:
+        kept = list(csv.DictReader(file))
+    assert [(row["value"], row["target"], row["verdict"]) for row in kept] == [
+        ("1", "<= 1.5", "met"),
+        ("2", "<= 1.5", "missed"),
+    ]
+    assert all(row["date"] == time.strftime("%Y-%m-%d") and row["commit"] and "torch" in row["machine"] for row in kept)
