@@ -43,7 +43,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ "met", "missed", or nothing where there is no target."""
+        """Met or missed; nothing where there is no target."""
         if self.target is None:
             return ""
         return "met" if (self.value >= self.target if self.at_least else self.value <= self.target) else "missed"
