@@ -247,8 +247,8 @@ def refusal(sentence: object) -> Any:
     return gr.skip() if sentence is None else {"refusal": str(sentence)}
 
 
-def analyse(opened: Opened, options: Options, models: Models) -> Shown:
-    """Run the one direct pass.
+def analyse(opened: Opened, options: Options, models: Models, *, before: Shown | None = None) -> Shown:
+    """Run the one direct pass; of what was shown before, keep all that would only be computed again.
 
     Raises:
         ShapeError: The shape cannot be analysed.
@@ -256,7 +256,8 @@ def analyse(opened: Opened, options: Options, models: Models) -> Shown:
     """
     from pointmcd.analysis import analyze
 
-    return Shown(opened, options, analyze(opened.shape, models, **vars(options)))
+    previous = before.analysis if before else None
+    return Shown(opened, options, analyze(opened.shape, models, **vars(options), previous=previous))
 
 
 def warm_up(get_models: Callable[[], Models]) -> None:
@@ -345,7 +346,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 return visit, nothing, nothing
             usable, remark = usable_options(shape, options)
             try:
-                visit.shown = now = replace(analyse(shape, usable, get_models()), options=options)
+                visit.shown = now = replace(analyse(shape, usable, get_models(), before=before), options=options)
             except (ShapeError, CheckpointError) as error:
                 return visit, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +22,22 @@ from pointmcd.labels import MODELNET40
 from pointmcd.render import render_points
 from pointmcd.shapes import sample_points
 from pointmcd.teachers import ClassificationTeacher, TeacherOutput, folded
-from pointmcd.types import Analysis, CheckpointError, Prediction, Shape, ShapeError, StudentView
+from pointmcd.types import (
+    Analysis,
+    Cameras,
+    CheckpointError,
+    PointCloud,
+    Prediction,
+    Renders,
+    Sampling,
+    Shape,
+    ShapeError,
+    StudentView,
+)
 from pointmcd.visibility import visible_points
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 TOP = 5  # answers listed in a summary
 MAX_POINTS = 50_000  # their features take 0.2 GB, and as much again for each step of working on them
@@ -124,6 +137,7 @@ def analyze(
     elevation_deg: float = 30.0,
     distance: float = DISTANCE,
     fov_deg: float = FIELD_OF_VIEW_DEG,
+    previous: Analysis | None = None,
 ) -> Analysis:
     """Compute everything the page, the figures and the files show of one shape.
 
@@ -140,6 +154,10 @@ def analyze(
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
         fov_deg: Full opening angle, in degrees.
+        previous: An earlier analysis, of whatever shape. What would only be computed again is taken from it: the cloud
+            of the same `Shape` object, points and seed; of the same cloud and rig the renders, the teacher's answer
+            and the visibility by the same method; of all these a student's answer. Networks count as the same if their
+            weights' hashes are.
 
     Raises:
         ShapeError: The shape or a setting cannot be used.
@@ -154,41 +172,46 @@ def analyze(
     if seed < 0:
         raise ShapeError(f"A seed is 0 or more, not {seed}.")
     clock = _Clock()
+    sampling = Sampling(shape, points, seed)
     try:
-        with clock("sample"):
-            cloud = sample_points(shape, count=points, seed=seed)
-            cameras = ring(
-                views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE
-            )
-        with clock("render"):
-            renders = render_points(cloud.points, cameras)
-        with clock("visibility"):
-            seen = visible_points(cloud, cameras, method=visibility, renders=renders)
+        cameras = ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE)
+        # From here on each name of what may be kept is the earlier analysis, or None where that has something else.
+        same_cloud = previous if previous and previous.sampling == sampling else None
+        cloud = same_cloud.cloud if same_cloud else clock("sample", sample_points, shape, count=points, seed=seed)
+        same_images = same_cloud if same_cloud and _is_same_rig(same_cloud.cameras, cameras) else None
+        if same_images:
+            cameras, renders = same_images.cameras, same_images.renders
+        else:
+            renders = clock("render", render_points, cloud.points, cameras)
+        method = _named(visibility, cloud)
+        same_masks = same_images if same_images and same_images.visibility.method == method else None
+        if same_masks:
+            seen = same_masks.visibility
+        else:
+            seen = clock("visibility", visible_points, cloud, cameras, method=method, renders=renders)
     except ValueError as error:  # a setting out of its range: every such message is a sentence for the user
         raise ShapeError(str(error)) from error
     notes = cloud.notes
     if seen.method != "raycast" and distance < DISTANCE:
         notes += (f"Cameras nearer than {DISTANCE:g} radii: {seen.method} finds fewer of the visible points there.",)
-    with clock("teacher"):
-        images = torch.from_numpy(renders.images).to(models.device).permute(0, 3, 1, 2).float() / 255
-        taught = models.teacher(images[None])
-        heat_maps = models.teacher.heat_maps(taught, taught.logits.argmax(dim=1))[0]
-    points = len(cloud.points)  # fewer than asked for where the file has fewer
-    batch = torch.from_numpy(cloud.points).to(models.device)[None]
-    mask = torch.from_numpy(seen.mask).to(models.device)[None]
-    with clock("student"):
-        distilled = models.students[student](batch, mask)
-    plain_output = None
+    same_lesson = same_images if same_images and same_images.teacher_weights == models.weights["teacher"] else None
+    if same_lesson:
+        teacher, heat_maps = same_lesson.teacher, same_lesson.heat_maps
+    else:
+        teacher, heat_maps = clock("teacher", _ask_teacher, renders, models)
+    networks = {"student": (models.students[student], models.weights[student])}
     if student in models.plains:
-        with clock("plain"):
-            plain_output = models.plains[student](batch, mask)
-    with clock("explain"):
-        student_view = _student_view(
-            models.students[student], distilled, taught, models.weights[student], points=points
-        )
-        plain_view = plain_output and _student_view(
-            models.plains[student], plain_output, taught, models.weights[f"{student}_plain"], points=points
-        )
+        networks["plain"] = (models.plains[student], models.weights[f"{student}_plain"])
+    answers = _answers_by_weights(same_masks if same_lesson else None)
+    outputs = {}
+    for who, (network, weights) in networks.items():
+        if weights not in answers:
+            batch, mask = (torch.from_numpy(array).to(models.device)[None] for array in (cloud.points, seen.mask))
+            outputs[who] = clock(who, network, batch, mask)
+    if outputs:
+        # The colours are made of the point features alone, which no mask changes.
+        colors = {weights: answer.feature_colors for weights, answer in _answers_by_weights(same_cloud).items()}
+        answers |= clock("explain", _explain, outputs, networks, teacher, colors, points=len(cloud.points))
     return Analysis(
         name=shape.name,
         notes=notes,
@@ -196,28 +219,55 @@ def analyze(
         cameras=cameras,
         renders=renders,
         visibility=seen,
-        teacher=_prediction(taught),
-        heat_maps=_numpy(heat_maps),
+        teacher=teacher,
+        heat_maps=heat_maps,
         student_name=student,
-        student=student_view,
-        plain=plain_view,
+        student=answers[models.weights[student]],
+        plain=answers[networks["plain"][1]] if "plain" in networks else None,
         class_names=models.class_names,
         teacher_weights=models.weights["teacher"],
         timings_ms=clock.timings_ms,
+        sampling=sampling,
     )
 
 
+def _is_same_rig(first: Cameras, second: Cameras) -> bool:
+    return (
+        first.image_size == second.image_size
+        and np.array_equal(first.world_to_camera, second.world_to_camera)
+        and np.array_equal(first.intrinsics, second.intrinsics)
+    )
+
+
+def _named(visibility: str, cloud: PointCloud) -> str:
+    """Name the test that "auto" stands for, as `visible_points` takes it."""
+    if visibility != "auto":
+        return visibility
+    return "hpr" if cloud.mesh_faces is None else "raycast"
+
+
+def _answers_by_weights(analysis: Analysis | None) -> dict[str, StudentView]:
+    answers = (analysis.student, analysis.plain) if analysis else ()
+    return {answer.weights: answer for answer in answers if answer is not None}
+
+
+def _ask_teacher(renders: Renders, models: Models) -> tuple[Prediction, Float32[np.ndarray, "V h w"]]:
+    images = torch.from_numpy(renders.images).to(models.device).permute(0, 3, 1, 2).float() / 255
+    taught = models.teacher(images[None])
+    return _prediction(taught), _numpy(models.teacher.heat_maps(taught, taught.logits.argmax(dim=1))[0])
+
+
 class _Clock:
-    """Wall-clock time of each named stage, in milliseconds."""
+    """Calls the stages and keeps their wall-clock times, in milliseconds."""
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
+    def __call__(self, stage: str, compute: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         started = time.perf_counter()
-        yield
+        answer = compute(*arguments, **options)
         self.timings_ms[stage] = round(1000 * (time.perf_counter() - started), 2)
+        return answer
 
 
 @torch.inference_mode()
@@ -250,22 +300,47 @@ def _prediction(output: TeacherOutput | StudentOutput) -> Prediction:
     )
 
 
-def _student_view(
-    student: Student, output: StudentOutput, taught: TeacherOutput, weights: str, *, points: int
-) -> StudentView:
-    assert output.view_features is not None
-    assert output.winners is not None
-    shares, bias = alignment_shares(student, output, taught.view_features, points=points)
-    return StudentView(
-        prediction=_prediction(output),
-        winners=output.winners[0].cpu().numpy(),
-        global_winners=output.global_winners[0].cpu().numpy(),
-        similarity=_numpy(cosine_matrix(output.view_features, taught.view_features)[0]),
-        alignment=_numpy(shares[0]),
-        alignment_bias=_numpy(bias[0]),
-        feature_colors=_numpy(principal_colors(student.encoder.output_layer(output.trunk.values)[0])),
-        weights=weights,
-    )
+def _explain(
+    outputs: dict[str, StudentOutput],
+    networks: dict[str, tuple[Student, str]],
+    teacher: Prediction,
+    colors: dict[str, Float32[np.ndarray, "N 3"]],
+    *,
+    points: int,
+) -> dict[str, StudentView]:
+    """Say of each output what VAFP made of the points.
+
+    Args:
+        outputs: By role.
+        networks: Network and weights' hash by role.
+        teacher: What the views are compared with.
+        colors: Feature colours that are known already, by weights' hash.
+        points: Points of the cloud.
+
+    Returns:
+        The answers by weights' hash.
+    """
+    answers = {}
+    for who, output in outputs.items():
+        student, weights = networks[who]
+        assert output.view_features is not None
+        assert output.winners is not None
+        teacher_views = torch.from_numpy(teacher.view_features).to(output.view_features)[None]
+        shares, bias = alignment_shares(student, output, teacher_views, points=points)
+        if weights not in colors:
+            point_features = student.encoder.output_layer(output.trunk.values)[0]
+            colors |= {weights: _numpy(principal_colors(point_features))}
+        answers[weights] = StudentView(
+            prediction=_prediction(output),
+            winners=output.winners[0].cpu().numpy(),
+            global_winners=output.global_winners[0].cpu().numpy(),
+            similarity=_numpy(cosine_matrix(output.view_features, teacher_views)[0]),
+            alignment=_numpy(shares[0]),
+            alignment_bias=_numpy(bias[0]),
+            feature_colors=colors[weights],
+            weights=weights,
+        )
+    return answers
 
 
 def alignment_shares(

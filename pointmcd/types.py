@@ -191,6 +191,21 @@ class StudentView:
         return float((self.similarity.argmax(axis=1) == np.arange(len(self.similarity))).mean())
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """What decides a cloud: two that are equal ask for the same points of the same `Shape` object.
+
+    Attributes:
+        shape: The shape; compared by identity, as every record is.
+        points: Points that were asked for.
+        seed: Of the draw.
+    """
+
+    shape: Shape
+    points: int
+    seed: int
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """Everything one direct pass computes about one shape: the only thing that figures and the page read.
@@ -208,8 +223,11 @@ class Analysis:
         student: The distilled student.
         plain: The same student trained without distillation; None where there are no such weights.
         class_names: Label of each logit.
-        timings_ms: Wall-clock time of each stage.
         teacher_weights: SHA-256 of the teacher's weights' file.
+        timings_ms: Wall-clock time of each stage that was computed; a stage that was taken from the analysis before has
+            no entry.
+        sampling: What the cloud was drawn from, so that the next analysis knows whether it may keep it; None in a
+            record made by hand, of which nothing is kept.
     """
 
     name: str
@@ -226,6 +244,7 @@ class Analysis:
     class_names: tuple[str, ...]
     teacher_weights: str
     timings_ms: dict[str, float] = field(default_factory=dict)
+    sampling: Sampling | None = None
 
     @property
     def unseen_points(self) -> Int[np.ndarray, " U"]:

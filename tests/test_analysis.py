@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from pointmcd.analysis import (
     summary,
 )
 from pointmcd.checkpoints import build_network, save_weights
+from pointmcd.distill import Student
 from pointmcd.labels import MODELNET40
 from pointmcd.teachers import folded
 from pointmcd.types import Analysis, CheckpointError, Shape, ShapeError, StudentView, Visibility
+from pointmcd.visibility import visible_points
 
 VIEWS, POINTS = 4, 150
 
@@ -299,8 +301,7 @@ def test_without_a_plain_student_there_is_no_plain_answer(random_models: Models,
 
 
 def test_every_stage_is_timed(analysis: Analysis) -> None:
-    stages = ["sample", "render", "visibility", "teacher", "student", "plain", "explain"]
-    assert list(analysis.timings_ms) == stages
+    assert list(analysis.timings_ms) == STAGES
     assert all(time >= 0 for time in analysis.timings_ms.values())
 
 
@@ -363,3 +364,129 @@ def test_all_points_kept_give_the_analysiss_own_prediction(analysis: Analysis, r
 def test_points_that_no_student_reads_are_refused(points: np.ndarray, random_models: Models) -> None:
     with pytest.raises(ShapeError, match="A student reads 3 to"):
         predict_points(points.astype(np.float32), random_models)
+
+
+STAGES = ["sample", "render", "visibility", "teacher", "student", "plain", "explain"]
+
+
+@pytest.fixture(scope="module")
+def two_students(random_models: Models) -> Models:
+    """The random networks, and the same student once more under another name with weights of its own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        other = build_network({"kind": "student", "encoder": "pointnet", "isolate_views": False}).eval()
+    assert isinstance(other, Student)
+    return replace(
+        random_models,
+        students={**random_models.students, "dgcnn": other},
+        weights={**random_models.weights, "dgcnn": "other"},
+    )
+
+
+MESH = box()
+SETTINGS = {"views": VIEWS, "points": POINTS}
+# What a visitor can change, and the stages that this computes anew.
+CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "nothing": ({}, []),
+    "the method that was meant": ({"visibility": "raycast"}, []),
+    "visibility": ({"visibility": "zbuffer"}, ["visibility", "student", "plain", "explain"]),
+    "student": ({"student": "dgcnn"}, ["student", "explain"]),
+    "student and visibility": ({"student": "dgcnn", "visibility": "hpr"}, ["visibility", "student", "explain"]),
+    "views": ({"views": 3}, STAGES[1:]),
+    "elevation": ({"elevation_deg": -10.0}, STAGES[1:]),
+    "distance": ({"distance": 2.5}, STAGES[1:]),
+    "field of view": ({"fov_deg": 50.0}, STAGES[1:]),
+    "points": ({"points": 100}, STAGES),
+    "seed": ({"seed": 1}, STAGES),
+}
+
+
+@pytest.mark.parametrize(("changed", "computed"), CHANGES.values(), ids=CHANGES)
+def test_an_analysis_after_another_computes_what_changed_and_gives_the_numbers_of_a_fresh_one(
+    two_students: Models, changed: dict[str, Any], computed: list[str]
+) -> None:
+    before = analyze(MESH, two_students, **SETTINGS)
+    after = analyze(MESH, two_students, **(SETTINGS | changed), previous=before)
+    assert list(after.timings_ms) == computed
+    assert_same_numbers(after, analyze(MESH, two_students, **(SETTINGS | changed)))
+
+
+def assert_same_numbers(one: Any, other: Any, *, path: str = "analysis") -> None:
+    """Compare two records field by field, to the last bit."""
+    if isinstance(one, np.ndarray):
+        assert np.array_equal(one, other), path
+    elif is_dataclass(one):
+        for part in fields(one):
+            if part.name != "timings_ms":
+                assert_same_numbers(getattr(one, part.name), getattr(other, part.name), path=f"{path}.{part.name}")
+    else:
+        assert one == other, path
+
+
+def test_what_is_kept_are_the_very_arrays(two_students: Models) -> None:
+    before = analyze(MESH, two_students, **SETTINGS)
+    again = analyze(MESH, two_students, **SETTINGS, previous=before)
+    for part in ("cloud", "cameras", "renders", "visibility", "teacher", "heat_maps", "student", "plain"):
+        assert getattr(again, part) is getattr(before, part), part
+    other = analyze(MESH, two_students, **SETTINGS, student="dgcnn", previous=before)
+    assert other.renders is before.renders
+    assert other.visibility is before.visibility
+    assert other.teacher is before.teacher
+    assert other.student is not before.student
+    turned = analyze(MESH, two_students, **SETTINGS, visibility="hpr", previous=before)
+    assert turned.teacher is before.teacher
+    assert turned.student.feature_colors is before.student.feature_colors
+    assert turned.student.winners is not before.student.winners
+
+
+def test_of_another_shape_nothing_is_kept_though_its_points_are_the_same(random_models: Models) -> None:
+    before = analyze(box(), random_models, **SETTINGS)
+    after = analyze(box(), random_models, **SETTINGS, previous=before)
+    assert list(after.timings_ms) == STAGES
+
+
+def test_of_a_record_made_by_hand_nothing_is_kept(random_models: Models) -> None:
+    by_hand = replace(analyze(MESH, random_models, **SETTINGS), sampling=None)
+    assert list(analyze(MESH, random_models, **SETTINGS, previous=by_hand).timings_ms) == STAGES
+
+
+@pytest.mark.parametrize(
+    ("weights", "computed"),
+    [("teacher", ["teacher", "student", "plain", "explain"]), ("pointnet", ["student", "explain"]),
+     ("pointnet_plain", ["plain", "explain"])],
+)  # fmt: skip
+def test_of_other_weights_no_answer_is_kept(random_models: Models, weights: str, computed: list[str]) -> None:
+    before = analyze(MESH, random_models, **SETTINGS)
+    retrained = replace(random_models, weights={**random_models.weights, weights: "retrained"})
+    assert list(analyze(MESH, retrained, **SETTINGS, previous=before).timings_ms) == computed
+
+
+def test_a_plain_student_that_came_or_went_is_answered_for_or_left_out(random_models: Models) -> None:
+    alone = replace(random_models, plains={})
+    before = analyze(MESH, random_models, **SETTINGS)
+    without = analyze(MESH, alone, **SETTINGS, previous=before)
+    assert without.plain is None
+    assert without.student is before.student
+    again = analyze(MESH, random_models, **SETTINGS, previous=without)
+    assert list(again.timings_ms) == ["plain", "explain"]
+    assert again.student is before.student
+
+
+def test_a_remark_on_near_cameras_follows_the_visibility_that_is_asked_for(random_models: Models) -> None:
+    near = {**SETTINGS, "distance": 1.5}
+    before = analyze(MESH, random_models, **near)
+    after = analyze(MESH, random_models, **near, visibility="hpr", previous=before)
+    assert len(after.notes) == len(before.notes) + 1
+    assert analyze(MESH, random_models, **near, previous=after).notes == before.notes
+
+
+@pytest.mark.parametrize("shape", [ball(), MESH], ids=["points", "mesh"])
+def test_automatic_visibility_is_the_one_that_visible_points_would_take(random_models: Models, shape: Shape) -> None:
+    result = analyze(shape, random_models, **SETTINGS)
+    assert result.visibility.method == visible_points(result.cloud, result.cameras).method
+
+
+def test_a_setting_that_is_refused_is_refused_after_an_analysis_too(random_models: Models) -> None:
+    before = analyze(ball(), random_models, **SETTINGS)
+    with pytest.raises(ShapeError, match="one of auto, raycast"):
+        analyze(ball(), random_models, **SETTINGS, visibility="xray", previous=before)
