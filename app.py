@@ -27,7 +27,7 @@ import gradio as gr
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
-from viz.components import AnalysisViewer
+from viz.components import AnalysisViewer, asset
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -284,7 +284,10 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         visit = gr.State(Visit(), time_to_live=DELETE_CACHE[1])  # every event gives it back: that renews its time
         with gr.Row(elem_id="studio", equal_height=False):
             with gr.Column(elem_id="side", min_width=280, scale=0):
-                gr.HTML(HEADER, elem_id="masthead", js_on_load=THEME_BUTTON_JS + OPTIONS_JS, apply_default_css=False)
+                gr.HTML(
+                    asset("page/header.html"), elem_id="masthead", apply_default_css=False,
+                    js_on_load=asset("page/theme_button.js") + asset("page/options.js"),
+                )  # fmt: skip
                 _section("Examples", HELP_EXAMPLES)
                 gallery = gr.Gallery(
                     [(str(THUMBNAIL_FOLDER / f"{key}.png"), key.replace("_", " ")) for key in examples()],
@@ -293,7 +296,10 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 )  # fmt: skip
                 _section("Your own file", HELP_FILE)
                 upload = gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84)
-                card = gr.HTML({}, elem_id="card", html_template=CARD_HTML, js_on_load=CARD_JS, apply_default_css=False)
+                card = gr.HTML(
+                    {}, elem_id="card", html_template=asset("page/card.html"), js_on_load=asset("page/card.js"),
+                    apply_default_css=False,
+                )  # fmt: skip
                 _section("Options", HELP_OPTIONS)
                 with gr.Column(elem_id="options"):
                     with gr.Row():
@@ -412,7 +418,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             saved = button.click(
                 saver(write, suffix), visit, download, show_progress="hidden", api_visibility="private"
             )
-            saved.then(None, download, js=DOWNLOAD_JS)
+            saved.then(None, download, js=asset("page/download.js"))
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
         endpoint_file, endpoint_answer = gr.File(visible=False), gr.JSON(visible=False)
@@ -530,7 +536,7 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
     page.launch(
         server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
-        state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=CSS,
+        state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
     )  # fmt: skip
     return page
 
@@ -577,11 +583,6 @@ def _section(title: str, help_text: str) -> gr.HTML:
     )
 
 
-HEADER = """
-<header><h1>PointMCD Studio</h1>
-<button type="button" class="theme-button" aria-label="Light or dark" title="Light or dark">&#9680;</button>
-<p>What twelve cameras can teach a network that only reads points.</p></header>
-"""
 HELP_EXAMPLES = (
     "Shapes made by this project, one for each kind of file.<br>"
     "Pick one: it is sampled, rendered, and read by the teacher and both students."
@@ -595,91 +596,11 @@ HELP_OPTIONS = (
     "The seed chooses which points are sampled: the same seed gives the same numbers."
 )
 
-THEME_BUTTON_JS = """
-element.querySelector('.theme-button').addEventListener('click', () => {
-  const dark = document.body.classList.toggle('dark');
-  const url = new URL(window.location);
-  url.searchParams.set('__theme', dark ? 'dark' : 'light');
-  window.history.replaceState(window.history.state, '', url);
-});
-"""
-
-# A typed number counts when Enter is pressed or its box is left, within the limits that the box states; an emptied box
-# gets back what it held. A "?" closes when anything else is clicked, and with Escape.
-OPTIONS_JS = """
-const box = (event) => event.target.matches?.('#options input[type="number"]') ? event.target : null;
-document.addEventListener('focus', (event) => {
-  if (box(event)) event.target.dataset.before = event.target.value;
-}, true);
-document.addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && box(event)) event.target.blur();
-}, true);
-document.addEventListener('blur', (event) => {
-  const input = box(event);
-  if (!input) return;
-  const typed = Number.parseFloat(input.value);
-  const wanted = Math.round(Number.isFinite(typed) ? typed : Number(input.dataset.before || input.min));
-  const kept = Math.min(Number(input.max || Infinity), Math.max(Number(input.min || -Infinity), wanted));
-  if (String(kept) === input.value) return;
-  input.value = String(kept);
-  input.dispatchEvent(new Event('input', { bubbles: true }));
-}, true);
-const closeHelp = (except) => document.querySelectorAll('.section-title details[open]').forEach((details) => {
-  if (details !== except) details.open = false;
-});
-document.addEventListener('click', (event) => closeHelp(event.target.closest?.('.section-title details')));
-document.addEventListener('keydown', (event) => { if (event.key === 'Escape') closeHelp(null); });
-"""
-
-CARD_HTML = """
-<div class="file-card" role="status" aria-live="polite">
-  <p class="refusal" role="alert" hidden></p>
-  <div class="read"><strong class="name">Loading the networks and the first shape</strong><ul class="notes"></ul></div>
-</div>
-"""
-# textContent only: the name and the notes come from the visitor's file.
-CARD_JS = """
-const show = () => {
-  const value = props.value || {};
-  const find = (selector) => element.querySelector(selector);
-  find('.refusal').hidden = !value.refusal;
-  find('.refusal').textContent = value.refusal || '';
-  const last = value.name ? value : element.lastRead;
-  if (last) {
-    element.lastRead = last;
-    find('.name').textContent = find('.name').title = last.name;
-    find('.notes').replaceChildren(...last.notes.map((note) => {
-      const item = document.createElement('li');
-      item.textContent = note;
-      return item;
-    }));
-  }
-  if (value.refusal && !last) find('.name').textContent = '';
-  if (value.query) {
-    const url = new URL(window.location);
-    for (const [key, setting] of Object.entries(value.query)) {
-      if (setting === null) url.searchParams.delete(key); else url.searchParams.set(key, setting);
-    }
-    window.history.replaceState(window.history.state, '', url);
-  }
-};
-watch('value', show);
-show();
-"""
 
 # Gradio strips a file's name of its special characters; the visitor is to find the file by the name it had.
 OWN_NAME_JS = "(visit, up, file) => [visit, up, file, file ? file.orig_name : '']"
 # The picture is the browser's: the viewer's own tool makes it.
 PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
-DOWNLOAD_JS = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  link.click();
-}
-"""
 
 
 def _theme() -> gr.themes.Base:
@@ -718,113 +639,6 @@ def _theme() -> gr.themes.Base:
     light = {variable: LIGHT[colour] for variable, colour in colours.items()}
     dark = {f"{variable}_dark": DARK[colour] for variable, colour in colours.items()}
     return theme.set(**light, **dark, input_border_width="1px", button_border_width="1px")
-
-
-CSS = """
-body { background: var(--body-background-fill) !important; }
-.gradio-container > .main { padding: 12px !important; }
-#studio { display: grid; grid-template-columns: 300px minmax(0, 1fr); gap: 14px; height: calc(100dvh - 24px); }
-#side { height: 100%; min-width: 0 !important; overflow: hidden auto; gap: 6px; flex-wrap: nowrap; padding-right: 2px; }
-#main {
-  --pmv-height: max(660px, calc(100dvh - 24px)); height: 100%; min-width: 0 !important; overflow: hidden auto;
-}
-
-#masthead header { display: grid; grid-template-columns: 1fr auto; align-items: center; }
-#masthead h1 { margin: 0; font-size: 19px; font-weight: 650; letter-spacing: -0.01em; }
-#masthead p { grid-column: 1 / -1; margin: 2px 0 0; font-size: 12px; color: var(--body-text-color-subdued); }
-.theme-button { border: 0; background: none; color: var(--body-text-color-subdued); font-size: 16px; cursor: pointer; }
-.section { position: relative; overflow: visible; }
-.section:has(details[open]) { z-index: 30; }
-.section-title { display: flex; align-items: center; gap: 6px; margin-top: 4px; }
-.section-title h2 { margin: 0; font-size: 12px; font-weight: 600; color: var(--body-text-color-subdued); }
-.section-title summary {
-  display: grid; place-items: center; width: 15px; height: 15px; border: 1px solid var(--border-color-primary);
-  border-radius: 50%; font-size: 10px; line-height: 1; color: var(--body-text-color-subdued); cursor: pointer;
-  list-style: none;
-}
-.section-title summary::-webkit-details-marker { display: none; }
-.section-title details p {
-  position: absolute; z-index: 20; left: 0; right: 0; top: 24px; margin: 0; padding: 8px 10px; font-size: 12px;
-  line-height: 1.4; color: var(--body-text-color); background: var(--background-fill-primary);
-  border: 1px solid var(--border-color-primary); border-radius: 6px; box-shadow: 0 6px 20px rgb(0 0 0 / 0.18);
-}
-
-#side .html-container, #main .html-container { padding: 0 !important; }
-#examples { flex: none; }
-#examples .gallery-container, #examples .grid-wrap { height: auto !important; min-height: 0; }
-#examples .grid-wrap { max-height: 298px; overflow: hidden auto; padding: 0; }
-#examples .grid-container {
-  display: grid; grid-template: none / repeat(4, minmax(0, 1fr)) !important;
-  grid-auto-rows: min-content; gap: 4px; padding: 1px; height: auto;
-}
-#examples .gallery-item, #examples .thumbnail-item { width: 100%; height: auto; aspect-ratio: 1; }
-#examples .thumbnail-item { background: none; border-radius: 6px; padding: 2px; }
-#examples .caption-label {
-  inset: auto 0 0 0; padding: 0 2px; border: 0; border-radius: 0 0 5px 5px; max-width: none; font-size: 10px;
-  line-height: 14px; text-align: center; opacity: 0;
-}
-#examples .thumbnail-item:hover .caption-label, #examples .thumbnail-item:focus-visible .caption-label { opacity: 1; }
-
-#upload { flex: none; height: 66px; }
-#upload label { position: static; display: block; border: 0; padding: 5px 8px 0; font-size: 11px; background: none; }
-#upload label span, #upload .icon-wrap { display: none; }
-#upload .upload-container { height: 26px !important; font-size: 13px; }
-#upload .wrap { min-height: 0; padding: 0; flex-direction: row; gap: 6px; font-size: 12px; }
-
-.file-card { height: 92px; overflow: auto; overflow-wrap: anywhere; font-size: 12px; line-height: 1.45; }
-#card [data-testid="status-tracker"] {
-  display: block; top: -3px; height: 2px; opacity: 1; overflow: hidden; background: none;
-}
-#card [data-testid="status-tracker"]:not(.hide)::before {
-  content: ""; position: absolute; top: 0; left: 0; width: 30%; height: 2px; border-radius: 1px;
-  background: var(--slider-color); animation: busy 1.2s ease-in-out infinite alternate;
-}
-#card [data-testid="status-tracker"] > * { display: none; }
-#card .pending { opacity: 0.55; }
-@keyframes busy { to { left: 70%; } }
-.file-card .name {
-  display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; font-weight: 600;
-}
-.file-card ul { margin: 0; padding: 0; list-style: none; color: var(--body-text-color-subdued); }
-.file-card .refusal {
-  margin: 0 0 6px; padding: 6px 8px; border-radius: 6px; border: 1px solid var(--error-border-color);
-  background: var(--error-background-fill); color: var(--error-text-color);
-}
-
-#options { flex: none; gap: 4px; min-width: 0 !important; }
-#options .row { gap: 6px; flex-wrap: nowrap; }
-#options .form { border: 0; gap: 10px; flex-wrap: nowrap; background: none; box-shadow: none; min-width: 0 !important; }
-#options .block { padding: 0; border: 0; background: none; box-shadow: none; min-width: 0 !important; }
-#options [data-testid="block-info"] { margin-bottom: 2px; font-size: 12px; }
-#options .secondary-wrap input, #options input[type="number"] { height: 28px; padding: 0 8px; font-size: 13px; }
-#options .wrap-inner { padding: 0 !important; }
-#options .wrap:has(> .wrap-inner), #options .tab-like-container input { border: 1px solid var(--input-border-color); }
-#options .slider_input_container { --neutral-200: var(--border-color-primary); }
-#options input[type="number"] { appearance: textfield; }
-#options input[type="number"]::-webkit-inner-spin-button { display: none; }
-#options .wrap:has(> .slider_input_container) {
-  display: grid; grid-template-columns: 66px 1fr 54px; align-items: center; gap: 8px; min-height: 28px;
-}
-#options .head, #options .tab-like-container { display: contents; }
-#options .head label { order: 0; }
-#options .slider_input_container { order: 1; }
-#options .tab-like-container input {
-  order: 2; width: 100% !important; min-width: 0; max-width: none; box-sizing: border-box;
-  border-radius: var(--radius-sm);
-}
-#options .reset-button, #options .min_value, #options .max_value { display: none; }
-#downloads { flex: none; gap: 6px; flex-wrap: nowrap; }
-
-@media (max-width: 899px) {
-  #studio { display: flex; flex-direction: column; height: auto; }
-  #side { display: contents; }
-  #main { order: 1; height: auto; align-self: stretch; overflow: visible; }
-  #main .pmv-host { width: 100%; }
-  #side > .section:has(+ #options), #options, #downloads { order: 2; }
-  .file-card { height: auto; max-height: 120px; }
-  #examples .grid-container { grid: auto / auto-flow 56px !important; overflow-x: auto; }
-}
-"""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import plotly
 
 from viz import theme
 
-_VIEWER: Final = Path(__file__).parent / "viewer"
+_HERE: Final = Path(__file__).parent
 _PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 # In reading order: each file answers one question, and all share one function's scope.
 _SCRIPTS: Final = (
@@ -45,7 +45,7 @@ def AnalysisViewer(
         `window.pointmcdViewer` tells tests and curious consoles what is shown (see the end of viewer.js).
     """
     gr.set_static_paths([_PLOTLY])
-    template = f"<style>\n{viewer_css()}\n</style>\n{_read('viewer.html')}"
+    template = f"<style>\n{viewer_css()}\n</style>\n{asset('viewer/viewer.html')}"
     for syntax in _TEMPLATE_SYNTAX:
         if syntax in template:
             raise ValueError(f"The viewer's template contains {syntax!r}, which Gradio would run as code.")
@@ -63,16 +63,17 @@ def AnalysisViewer(
 
 def viewer_css() -> str:
     """Return the viewer's style sheet with the theme's colours; the component carries it itself."""
-    return theme.css_variables() + _read("viewer.css")
+    return theme.css_variables() + asset("viewer/viewer.css")
 
 
 def _script() -> str:
     config = json.dumps({"plotly": _PLOTLY.as_posix(), "theme": theme.script_constants()})
-    body = "\n".join(_read(name) for name in _SCRIPTS)
+    body = "\n".join(asset(f"viewer/{name}") for name in _SCRIPTS)
     # `select` is named here because Gradio looks for an event's name in this text.
     start = f"new Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js"
     return f'"use strict";\n{body}\n{start}'
 
 
-def _read(name: str) -> str:
-    return (_VIEWER / name).read_text(encoding="utf-8")
+def asset(name: str) -> str:
+    """Read a style sheet, script or template of ours: `page/...` of the page, `viewer/...` of the viewer."""
+    return (_HERE / name).read_text(encoding="utf-8")

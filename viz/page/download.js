@@ -1,0 +1,7 @@
+(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}
