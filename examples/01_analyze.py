@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import pointmcd  # noqa: E402
+import pointmcd
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pointmcd.cameras import ring  # noqa: E402
-from pointmcd.render import render_points  # noqa: E402
-from pointmcd.shapes import load_shape, sample_points  # noqa: E402
-from pointmcd.visibility import visible_points  # noqa: E402
+from pointmcd.cameras import ring
+from pointmcd.render import render_points
+from pointmcd.shapes import load_shape, sample_points
+from pointmcd.visibility import visible_points
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import pointmcd  # noqa: E402
-from pointmcd.projection import view_pool  # noqa: E402
+import pointmcd
+from pointmcd.projection import view_pool
 
 
 def pool_by_hand(features: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import pointmcd  # noqa: E402
-from pointmcd.analysis import save_arrays, summary  # noqa: E402
-from pointmcd.types import Analysis  # noqa: E402
+import pointmcd
+from pointmcd.analysis import save_arrays, summary
+from pointmcd.types import Analysis
 
 
 def scalar_fields(analysis: Analysis) -> dict[str, np.ndarray]:

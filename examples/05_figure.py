@@ -9,8 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import pointmcd  # noqa: E402
-from viz.figures import overview  # noqa: E402
+import pointmcd
+from viz.figures import overview
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pointmcd.cameras import rig  # noqa: E402
-from pointmcd.render import render  # noqa: E402
-from pointmcd.shapes import load_shape, sample_points  # noqa: E402
+from pointmcd.cameras import rig
+from pointmcd.render import render
+from pointmcd.shapes import load_shape, sample_points
 
 SIZE = 96
 MARGIN = 4

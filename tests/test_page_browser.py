@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,17 +16,12 @@ import pytest
 
 import app
 from pointmcd.shapes import load_shape
+from tests.browser import chromium, needs_chromium, watch
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-# Software GL, and no request of the browser's own.
-FLAGS = [
-    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-]  # fmt: skip
 # A bound for a busy machine; an idle one answers within a second.
 SLOWEST_MS = 60_000
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine")]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +41,14 @@ def address(models: Any) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One browser context: pages share its cache, while each page load is a visitor of its own to Gradio."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium.new_context(viewport={"width": 1440, "height": 900})
-        chromium.close()
+    with chromium() as started:
+        yield started.new_context(viewport={"width": 1440, "height": 900})
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     """Open the page as a new visitor. However the visit goes, nothing leaves this machine and nothing complains."""
-    pages, foreign, complaints = [], [], []
+    pages, watched = [], []
 
     def open_page(path: str = "/", *, shown: str = "chair.off", width: int = 1440, scheme: Any = "light") -> Any:
         page = browser.new_page()
@@ -66,9 +56,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(SLOWEST_MS)
-        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else foreign.append(r.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        watched.append(watch(page, address))
         page.goto(address + path)
         wait_until_shown(page, shown)
         return page
@@ -76,8 +64,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     yield open_page
     for page in pages:
         page.close()
-    assert foreign == []
-    assert complaints == []
+    assert watched == [([], [])] * len(watched)
 
 
 def wait_until_shown(page: Any, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,11 @@ import pytest
 
 from pointmcd.types import Analysis
 from tests.analysis_fixture import make_analysis
+from tests.browser import chromium, needs_chromium, watch
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer
 from viz.theme import DARK, LIGHT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-FLAGS = [
-    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-]  # fmt: skip
 SLOWEST_MS = 30_000
 EVIL_NAME = "${window.ran=1}{{window.ran=2}}<script>window.ran=3</script><img src=x onerror=window.ran=4>.ply"
 # Counts the WebGL contexts that were ever made and are still alive, whoever holds them.
@@ -48,7 +43,7 @@ async () => {
 }
 """
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine")]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +74,12 @@ def address(shapes: dict[str, Analysis]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as started:
         # Software GL pays for every pixel and every frame of a flight: a small window, and flights that end at once.
-        context = chromium.new_context(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
+        context = started.new_context(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
         context.add_init_script(COUNT_CONTEXTS)
         context.set_default_timeout(SLOWEST_MS)
         yield context
-        chromium.close()
 
 
 @pytest.fixture
@@ -137,16 +128,6 @@ def page(first_page: Any, shapes: dict[str, Analysis]) -> Iterator[Any]:
     yield first_page
     assert first_page.foreign == []
     assert first_page.complaints == []
-
-
-def watch(page: Any, address: str) -> tuple[list[str], list[str]]:
-    """Collect the requests that leave this machine, and the errors of the console."""
-    foreign: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else foreign.append(r.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    return foreign, complaints
 
 
 def settle(page: Any) -> None:
