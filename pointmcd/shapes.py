@@ -107,15 +107,17 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
     _check_shape(shape)
     generator = np.random.default_rng(seed)
     middle = shape.vertices.mean(axis=0, dtype=np.float64)
-    vertices = shape.vertices.astype(np.float64) - middle  # first, so that large coordinates cost no digits
     notes = list(shape.notes)
+    # The middle is taken off first, so that large coordinates cost no digits.
     if shape.faces is not None:
+        vertices = shape.vertices.astype(np.float64) - middle
         points, colors = _sample_surface(vertices, shape.faces, shape.colors, count, generator)
         notes.append(f"Sampled {counted(count, 'point')} on the surface of {counted(len(shape.faces), 'triangle')}.")
     else:
-        total = len(vertices)
+        total = len(shape.vertices)
         chosen = np.arange(total) if total <= count else generator.choice(total, count, replace=False)
-        points, colors = vertices[chosen], None if shape.colors is None else shape.colors[chosen]
+        points = shape.vertices[chosen].astype(np.float64) - middle
+        colors = None if shape.colors is None else shape.colors[chosen]
         if total > count:
             notes.append(f"Kept {count:,} of {total:,} points.")
         elif total < count:
@@ -127,12 +129,11 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
         raise ShapeError(f"{shape.name}: the points have no extent: a shape needs at least 3 distinct points.")
     to_world = np.diag([radius, radius, radius, 1.0])
     to_world[:3, 3] = middle + center
-    is_mesh = shape.faces is not None
     return PointCloud(
         points=(points / radius).astype(np.float32),
         to_world=to_world,
         colors=colors,
-        mesh_vertices=((vertices - center) / radius).astype(np.float32) if is_mesh else None,
+        mesh_vertices=None if shape.faces is None else ((vertices - center) / radius).astype(np.float32),
         mesh_faces=shape.faces,
         notes=tuple(notes),
     )
