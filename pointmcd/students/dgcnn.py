@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from pointmcd.ops import gather, knn
+from pointmcd.ops import neighbourhoods
 from pointmcd.projection import PointFeatures
 from pointmcd.students.layers import DenseNorm, update_running_statistics
 
 NEIGHBOURS = 20  # paper, classification
 SLOPE = 0.2
+# Neighbours' features are gathered for so many elements at a time: 4 MB in float32, which stay in the cache.
+GATHER_ELEMENTS = 1 << 20
 
 
 class EdgeConv(nn.Module):
     """Max over neighbours j of LeakyReLU(BN(W [x_i ; x_j - x_i])).
 
     The layer is linear before its batch norm, so W [x_i ; x_j - x_i] = (W1 - W2) x_i + W2 x_j: two N-sized products
-    instead of one on N x k edges. Batch norm and activation are monotone per channel, so only the largest (or, for a
-    negative scale, the smallest) neighbour value passes through them. Statistics are those over all edges.
+    instead of one on N x k edges. Batch norm and activation are monotone per channel, so only the largest neighbour
+    value passes through them; a channel of negative scale is negated in the weights first. Statistics are those over
+    all edges, from sums over points. Nothing of the size of the edges is ever held.
     """
 
     def __init__(self, inputs: int, outputs: int, *, neighbours: int = NEIGHBOURS) -> None:
@@ -32,26 +37,112 @@ class EdgeConv(nn.Module):
         self.neighbours = neighbours
 
     def forward(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B N D"]:
-        nearest = knn(x.detach(), min(self.neighbours, x.shape[1]))
-        own_weight, difference_weight = self.linear.weight.chunk(2, dim=1)
-        own = F.linear(x, own_weight - difference_weight)
-        around = gather(F.linear(x, difference_weight), nearest)  # (B, N, k, D)
-        largest, smallest = around.amax(dim=2), around.amin(dim=2)
-        extreme = own + torch.where(self.norm.weight >= 0, largest, smallest)
-        return F.leaky_relu(self._normalise(extreme, own, around), SLOPE)
-
-    def _normalise(self, extreme: Tensor, own: Tensor, around: Tensor) -> Tensor:
+        batch, count, _ = x.shape
         norm = self.norm
+        near = neighbourhoods(x.detach(), min(self.neighbours, count))
+        # Points are rows of all shapes together, so that a neighbour is named by one number.
+        near = (near + torch.arange(batch, device=x.device)[:, None, None] * count).flatten(0, 1)
+        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(norm.weight.dtype)
+        own_weight, difference_weight = (self.linear.weight * sign[:, None]).chunk(2, dim=1)
+        rows = x.flatten(0, 1)
+        # Autocast may multiply in bfloat16; gathering is not faster in it, and sums want full precision.
+        own = F.linear(rows, own_weight - difference_weight).to(norm.weight.dtype)
+        around = F.linear(rows, difference_weight).to(norm.weight.dtype)
+        extreme = _NeighbourMax.apply(own, around, near)  # type: ignore[no-untyped-call]
         if self.training:
-            edges = around.float() + own.float()[:, :, None, :]
-            variance, mean = torch.var_mean(edges, dim=(0, 1, 2), correction=0)
-            update_running_statistics(norm, mean.detach(), variance.detach(), rows=edges.numel() // edges.shape[-1])
+            mean, variance = _EdgeMoments.apply(own, around, near)  # type: ignore[no-untyped-call]
+            update_running_statistics(norm, mean.detach() * sign, variance.detach(), rows=near.numel())
         else:
             assert norm.running_mean is not None
             assert norm.running_var is not None
-            mean, variance = norm.running_mean, norm.running_var
-        scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return extreme * scale + (norm.bias - mean * scale)
+            mean, variance = norm.running_mean * sign, norm.running_var
+        scale = norm.weight * sign * torch.rsqrt(variance + norm.eps)
+        activated = F.leaky_relu(torch.addcmul(norm.bias - mean * scale, extreme, scale), SLOPE)
+        return activated.view(batch, count, -1)
+
+
+class _NeighbourMax(torch.autograd.Function):
+    """own_i + max over neighbours j of around_j; the gradient flows to the winning neighbours only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, own: Float[Tensor, "R D"], around: Float[Tensor, "R D"], near: Int[Tensor, "R k"]
+    ) -> Float[Tensor, "R D"]:
+        count, channels = own.shape
+        neighbours = near.shape[1]
+        out = torch.empty_like(own)
+        # A winner is kept as its place among the neighbours: one byte instead of eight.
+        winners = own.new_empty(own.shape if any(ctx.needs_input_grad) else 0, dtype=torch.uint8)
+        places = torch.arange(neighbours, dtype=around.dtype, device=own.device)[:, None]
+        step = max(1, GATHER_ELEMENTS // (neighbours * channels))
+        buffer = around.new_empty(step * neighbours, channels)
+        for start in range(0, count, step):
+            block = slice(start, min(start + step, count))
+            index = near[block].flatten()
+            gathered = torch.index_select(around, 0, index, out=buffer[: len(index)]).unflatten(0, (-1, neighbours))
+            largest = gathered.amax(dim=1)
+            torch.add(own[block], largest, out=out[block])
+            if len(winners):
+                # Three plain passes through the cache are five times as fast as max(dim=1) with its indices.
+                torch.eq(gathered, largest[:, None], out=gathered)
+                winners[block] = gathered.mul_(places).amax(dim=1)
+        ctx.save_for_backward(near, winners)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, "R D"]) -> tuple[Tensor, Tensor, None]:
+        near, winners = ctx.saved_tensors
+        channels = gradient.shape[1]
+        around = gradient.new_zeros(gradient.numel())
+        channel = torch.arange(channels, device=gradient.device)
+        step = max(1, GATHER_ELEMENTS // (4 * channels))
+        for start in range(0, len(gradient), step):
+            block = slice(start, start + step)
+            rows = near[block].gather(1, winners[block].long())
+            around.index_add_(0, rows.mul_(channels).add_(channel).flatten(), gradient[block].flatten())
+        return gradient, around.view_as(gradient), None
+
+
+class _EdgeMoments(torch.autograd.Function):
+    """Mean and variance of own_i + around_j over all edges (i, j).
+
+    The sum over edges of (own_i + around_j)^2 is k own_i^2 + 2 own_i S_i, summed over points i, and m_j around_j^2,
+    summed over j: S_i adds up the neighbours of i, and m_j counts the points that have j for a neighbour.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, own: Float[Tensor, "R D"], around: Float[Tensor, "R D"], near: Int[Tensor, "R k"]
+    ) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+        count, neighbours = near.shape
+        edges = near.numel()
+        counts = torch.bincount(near.flatten(), minlength=count)
+        times = counts.to(own.dtype)[:, None]
+        # Without the means first, the sums of squares would cancel.
+        own_mean, around_mean = own.mean(dim=0), (around * times).sum(dim=0) / edges
+        a, y = own - own_mean, around - around_mean
+        square = a.mul(neighbours).add_(F.embedding_bag(near, y, mode="sum"), alpha=2).mul_(a).sum(dim=0)
+        square += y.square().mul_(times).sum(dim=0)
+        ctx.save_for_backward(own, around, near, own_mean, around_mean, counts)
+        return own_mean + around_mean, square.div_(edges)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, by_mean: Float[Tensor, " D"], by_variance: Float[Tensor, " D"]
+    ) -> tuple[Tensor, Tensor, None]:
+        own, around, near, own_mean, around_mean, counts = ctx.saved_tensors
+        neighbours, times = near.shape[1], counts.to(own.dtype)[:, None]
+        # Edge (i, j) moves the mean by 1 / E and the variance by 2 (own_i + around_j - mean) / E.
+        slope, offset = by_variance * (2 / near.numel()), by_mean / near.numel()
+        a, y = own - own_mean, around - around_mean
+        own_gradient = F.embedding_bag(near, y, mode="sum").add_(a, alpha=neighbours)
+        own_gradient = torch.addcmul(offset * neighbours, own_gradient, slope)
+        reverse = near.flatten().argsort(stable=True).div_(neighbours, rounding_mode="floor")
+        around_gradient = F.embedding_bag(reverse, a, counts.cumsum(0) - counts, mode="sum").addcmul_(y, times)
+        around_gradient = torch.addcmul(offset * times, around_gradient, slope)
+        return own_gradient, around_gradient, None
 
 
 class DGCNN(nn.Module):
