@@ -1,18 +1,21 @@
-"""What can be done from the command line? Analyse shapes, train, evaluate, list weights."""
+"""What can be done from the command line? Analyse shapes, prepare data, train, evaluate, list weights."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pointmcd.cameras import IMAGE_SIZE
 from pointmcd.types import CheckpointError, ShapeError
 
 STUDENTS = ("pointnet", "dgcnn")
+SMALLEST_IMAGE = 8
 FOLDER_OF_NEW_WEIGHTS = "runs/weights"
 
 
@@ -75,6 +78,31 @@ def _as_text(result: dict[str, Any]) -> str:
         f"{alignment['diagonal_dominance']:.3f}, retrieval@1 {alignment['retrieval_at_1']:.0%}"
     )
     return "\n".join(lines)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from pointmcd.data import load_point_set, prepare_views
+
+    if not SMALLEST_IMAGE <= options.image_size <= IMAGE_SIZE:
+        raise ValueError(
+            f"Renders are drawn at {IMAGE_SIZE} pixels and kept at {SMALLEST_IMAGE} to {IMAGE_SIZE} a side, not at "
+            f"{options.image_size}."
+        )
+    data = load_point_set(options.data)
+    started = time.perf_counter()
+    try:
+        cache = prepare_views(
+            data.points, options.cache, image_size=options.image_size, views=options.views, workers=options.workers or 0
+        )
+    except KeyboardInterrupt:
+        print("pointmcd: stopped; the same command goes on where it stopped.", file=sys.stderr)
+        sys.exit(130)  # what shells expect after Ctrl-C
+    megabytes = (cache.images.nbytes + cache.visibility.nbytes) / 1e6
+    done = f"Prepared {cache.prepared:,} of" if cache.prepared else "Nothing left to do for"
+    print(
+        f"{done} {len(data):,} clouds in {time.perf_counter() - started:.1f} s: renders at {options.image_size} px and "
+        f"visibility from {options.views} views, {megabytes:,.1f} MB in {cache.folder}."
+    )
 
 
 def _train_teacher(options: argparse.Namespace) -> None:
@@ -189,6 +217,14 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--json", action="store_true", help="print one JSON object")
     analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
     _add_weights(analyze, default=None)
+
+    prepare = commands.add_parser("prepare", help="render a data set and test visibility, once for all training")
+    prepare.set_defaults(run=_prepare)
+    prepare.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
+    prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
+    prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
+    prepare.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    prepare.add_argument("--workers", type=_positive, help="processes (default: one per core)")
 
     teacher = commands.add_parser("train-teacher", help="train the image network on point renders")
     teacher.set_defaults(run=_train_teacher)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,12 +21,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pointmcd.cameras import IMAGE_SIZE, ring
-from pointmcd.render import render_points
+from pointmcd.render import draw_points
 from pointmcd.teachers import to_input_size
 from pointmcd.types import ShapeError
 from pointmcd.visibility import hidden_point_removal
 
 CHUNK = 32  # shapes a worker prepares at a time: also the grain of resuming
+CHUNKS_PER_START = 8  # a further process imports torch in the time that it would take to prepare this many chunks
 CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
 
 
@@ -151,11 +153,13 @@ class ViewCache:
         images: Grey renders, downsampled from 224 x 224 to the teacher's input size.
         visibility: Hidden point removal's mask, 8 points a byte.
         folder: Where the arrays lie; teacher features are cached beside them.
+        prepared: How many clouds were computed now; the others lay there.
     """
 
     images: UInt8[np.ndarray, "S V H W"]
     visibility: UInt8[np.ndarray, "S V bytes"]
     folder: Path
+    prepared: int = 0
 
     def masks(self, rows: Int[np.ndarray, " B"], points: int) -> Bool[np.ndarray, "B V N"]:
         """Unpack the visibility of some shapes."""
@@ -172,13 +176,17 @@ def prepare_views(
         folder: Caches live here, one sub-folder per content and setting.
         image_size: The teacher's input size in pixels.
         views: Cameras on the ring.
-        workers: Processes; 0 takes one per core.
+        workers: Processes; 0 takes one per core where there is enough to do.
+
+    Raises:
+        ValueError: A number of views that no ring has, or clouds of less than 3 points.
     """
-    home = _prepare(points, Path(folder), image_size, views, workers, masks=True)
+    home, prepared = _prepare(points, Path(folder), image_size, views, workers, masks=True)
     return ViewCache(
         images=np.load(home / "images.npy", mmap_mode="r"),
         visibility=np.load(home / "visibility.npy", mmap_mode="r"),
         folder=home,
+        prepared=prepared,
     )
 
 
@@ -186,18 +194,21 @@ def prepare_renders(
     points: Float32[np.ndarray, "S N 3"], folder: str | Path, *, image_size: int, views: int = 12, workers: int = 0
 ) -> UInt8[np.ndarray, "S V H W"]:
     """Do `prepare_views` without visibility: of augmented clouds only the teacher's images are wanted."""
-    home = _prepare(points, Path(folder), image_size, views, workers, masks=False)
+    home, _ = _prepare(points, Path(folder), image_size, views, workers, masks=False)
     images: UInt8[np.ndarray, "S V H W"] = np.load(home / "images.npy", mmap_mode="r")
     return images
 
 
 def _prepare(
     points: Float32[np.ndarray, "S N 3"], folder: Path, image_size: int, views: int, workers: int, *, masks: bool
-) -> Path:
+) -> tuple[Path, int]:
+    count, size = points.shape[:2]
+    ring(views)  # refuses a number of views before anything is made
+    if masks and size < 3:
+        raise ValueError(f"Hidden point removal needs clouds of at least 3 points, not {size}.")
     setting = f"{CACHE_VERSION} {image_size} {views}" + ("" if masks else " renders alone")
     home = folder / hashlib.sha256(points.tobytes() + setting.encode()).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
-    count, size = points.shape[:2]
     shapes: dict[str, tuple[int, ...]] = {"images": (count, views, image_size, image_size)}
     if masks:
         shapes["visibility"] = (count, views, (size + 7) // 8)
@@ -208,15 +219,23 @@ def _prepare(
             with written_whole(home / f"{name}.npy") as partial:
                 np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
     todo = [start for start in range(0, count, CHUNK) if start not in done]
-    if todo:
-        jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
-        with _workers(min(workers or os.cpu_count() or 1, len(jobs))) as run:
-            for finished in tqdm(run(_prepare_chunk, jobs), total=len(jobs), desc="renders, visibility", disable=None):
-                done.add(finished)
-                if len(done) % 16 == 0:
-                    _note_done(done_file, done)
-        _note_done(done_file, done)
-    return home
+    jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
+    left = sum(len(job[0]) for job in jobs)
+    if jobs:
+        processes = min(workers or min(os.cpu_count() or 1, 1 + len(jobs) // CHUNKS_PER_START), len(jobs))
+        bar = tqdm(
+            total=count, initial=count - left, unit="cloud", desc="renders" + ", visibility" * masks, disable=None
+        )
+        with bar, _workers(processes) as run:
+            try:
+                for finished in run(_prepare_chunk, jobs):
+                    done.add(finished)
+                    bar.update(min(CHUNK, count - finished))
+                    if len(done) % 16 == 0:
+                        _note_done(done_file, done)
+            finally:
+                _note_done(done_file, done)
+    return home, left
 
 
 @contextmanager
@@ -242,8 +261,13 @@ def _workers(count: int) -> Iterator[Callable[..., Iterable[int]]]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with context.Pool(count, initializer=_start_worker) as pool:
         yield pool.imap_unordered
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
 
 
 def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int]) -> int:
@@ -253,7 +277,7 @@ def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int])
     masks = Path(home) / "visibility.npy"
     visibility = np.load(masks, mmap_mode="r+") if masks.exists() else None
     for row, cloud in enumerate(points, start):
-        rendered = torch.from_numpy(render_points(cloud, cameras).images[..., 0])[:, None]
+        rendered = torch.from_numpy(draw_points(cloud, cameras))[:, None]
         images[row] = to_input_size(rendered, image_size)[:, 0].numpy()
         if visibility is not None:
             mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)

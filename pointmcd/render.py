@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 from scipy.spatial import cKDTree
 
 from pointmcd.cameras import to_camera, to_pixels
 from pointmcd.types import Cameras, PointCloud, Renders
+
+Spread: TypeAlias = Float[np.ndarray, " N"]
+Drawn: TypeAlias = Int32[np.ndarray, "..."] | UInt8[np.ndarray, "..."]
 
 SOURCES = ("auto", "mesh", "points")
 NORMAL_NEIGHBOURS = 16
@@ -26,6 +30,9 @@ NEAR = 1e-3
 AMBIENT = 0.25
 # Brightness falls to this share at the far side of the unit sphere, so that one image also tells depth.
 FAR_BRIGHTNESS = 0.45
+# The closed form of a normal is used where the two smallest eigenvalues lie this far apart, as a share of the whole
+# range: its error, some 1e-15 over the gap's square, then stays under the rounding to single precision.
+SURE_GAP = 1e-3
 
 
 def render(cloud: PointCloud, cameras: Cameras, *, source: str = "auto") -> Renders:
@@ -58,24 +65,23 @@ def render_points(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Renders
     Returns:
         Renders whose index is the point that each pixel shows.
     """
-    neighbours = min(NORMAL_NEIGHBOURS, len(points))
-    distances, nearest = cKDTree(points).query(points, k=neighbours)
-    normals = _normals_of_neighbourhoods(points, nearest.reshape(len(points), -1))
-    radius = _disc_radius(distances.reshape(len(points), -1))
-    index = _splat(points, radius, cameras)
-    in_camera = to_camera(points, cameras)
-    normals_in_camera = np.einsum("vij,nj->vni", cameras.world_to_camera[:, :, :3], normals)
-    brightness = _shade(in_camera, normals_in_camera, _distance_to_center(cameras)[:, None])
-    seen = index >= 0
-    flat = np.where(seen, index, 0).reshape(len(index), -1)
-    image = np.where(seen, np.take_along_axis(brightness, flat, axis=1).reshape(index.shape), 0)
-    depth = np.where(seen, np.take_along_axis(in_camera[..., 2], flat, axis=1).reshape(index.shape), np.inf)
+    dots = _Dots.of(points, cameras)
+    depth, brightness = dots.in_camera[..., 2].reshape(-1), dots.brightness.reshape(-1)
+    # Each pixel shows a dot, numbered through all views; -1, the last of each table, is the background.
+    shown = _splat(dots, cameras, np.arange(depth.size, dtype=np.int32), background=-1).astype(np.intp)
+    index = np.append(np.tile(np.arange(len(points), dtype=np.int32), len(shown)), np.int32(-1))[shown]
     return Renders(
-        images=np.repeat(image[..., None].astype(np.uint8), 3, axis=-1),
-        depth=depth.astype(np.float32),
+        images=np.repeat(np.append(brightness, np.uint8(0))[shown][..., None], 3, axis=-1),
+        depth=np.append(depth, np.inf).astype(np.float32)[shown],
         index=index,
         source="points",
     )
+
+
+def draw_points(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> UInt8[np.ndarray, "V H W"]:
+    """Draw the images of `render_points` alone, one channel of the three: half the time, for whole data sets."""
+    dots = _Dots.of(points, cameras)
+    return _splat(dots, cameras, dots.brightness.reshape(-1), background=0)
 
 
 def render_mesh(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"], cameras: Cameras) -> Renders:
@@ -190,11 +196,53 @@ def estimate_normals(points: Float[np.ndarray, "N 3"]) -> Float32[np.ndarray, "N
 def _normals_of_neighbourhoods(
     points: Float[np.ndarray, "N 3"], nearest: Int[np.ndarray, "N k"]
 ) -> Float32[np.ndarray, "N 3"]:
-    patches = points[nearest].astype(np.float64)
-    patches -= patches.mean(axis=1, keepdims=True)
-    covariance = np.einsum("nki,nkj->nij", patches, patches)
-    _, axes = np.linalg.eigh(covariance)
-    return np.asarray(axes[:, :, 0], dtype=np.float32)
+    x, y, z = points.T.astype(np.float64)[:, nearest]
+    for offset in (x, y, z):
+        offset -= offset.mean(axis=1, keepdims=True)
+    products = [
+        np.einsum("nk,nk->n", first, second) for first, second in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z))
+    ]
+    axis, sure = _axis_of_least_spread(*products)
+    normals = axis.astype(np.float32)
+    if not sure.all():
+        unsure = np.stack(products, axis=-1)[~sure]
+        _, axes = np.linalg.eigh(unsure[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3))
+        normals[~sure] = axes[:, :, 0]
+    return normals
+
+
+def _axis_of_least_spread(
+    xx: Spread, xy: Spread, xz: Spread, yy: Spread, yz: Spread, zz: Spread
+) -> tuple[Float[np.ndarray, "N 3"], Bool[np.ndarray, " N"]]:
+    """Find the eigenvector of the smallest eigenvalue of symmetric 3 x 3 matrices in closed form.
+
+    Returns:
+        Unit vectors, and where they can be trusted to single precision: not where the two smallest eigenvalues are
+        nearly one.
+    """
+    mean = (xx + yy + zz) / 3
+    a, b, c = xx - mean, yy - mean, zz - mean
+    spread = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+    determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        angle = np.arccos(np.clip(determinant / (2 * spread**3), -1, 1)) / 3
+        largest, least = 2 * spread * np.cos(angle), 2 * spread * np.cos(angle + 2 * np.pi / 3)
+        a, b, c = a - least, b - least, c - least
+        # The rows of what is left span the plane across the axis: the longest of their cross products is the best.
+        crosses = np.stack(
+            [
+                [xy * yz - xz * b, xz * xy - a * yz, a * b - xy * xy],
+                [xy * c - xz * yz, xz * xz - a * c, a * yz - xy * xz],
+                [b * c - yz * yz, yz * xz - xy * c, xy * yz - b * xz],
+            ]
+        )
+        longest = (crosses * crosses).sum(axis=1)
+        best = longest.argmax(axis=0)
+        rows = np.arange(len(best))
+        axis = crosses[best, :, rows] / np.sqrt(longest[best, rows])[:, None]
+        gap = -largest - 2 * least  # The three eigenvalues about their mean add up to 0.
+        sure = (gap > SURE_GAP * (largest - least)) & np.isfinite(axis).all(axis=1)
+    return axis, sure
 
 
 def disc_radius(points: Float[np.ndarray, "N 3"]) -> float:
@@ -218,46 +266,101 @@ def _shade(
     to_center: Float[np.ndarray, ...],
 ) -> UInt8[np.ndarray, "*S"]:
     """Headlight times depth cue, 1 to 255 (0 is the background's)."""
-    distance = np.linalg.norm(in_camera, axis=-1)
-    facing = np.abs((normals_in_camera * in_camera).sum(axis=-1)) / np.maximum(distance, 1e-6)
+    distance = np.sqrt(_dot(in_camera, in_camera))
+    facing = np.abs(_dot(normals_in_camera, in_camera)) / np.maximum(distance, 1e-6)
     behind = np.clip((in_camera[..., 2] - to_center + 1) / 2, 0, 1)
     brightness = (AMBIENT + (1 - AMBIENT) * facing) * (1 - (1 - FAR_BRIGHTNESS) * behind)
     return np.asarray(1 + 254 * np.clip(brightness, 0, 1), dtype=np.uint8)
 
 
-def _splat(points: Float[np.ndarray, "N 3"], radius: float, cameras: Cameras) -> Int[np.ndarray, "V H W"]:
+def _dot(first: Float[np.ndarray, "*S 3"], second: Float[np.ndarray, "*S 3"]) -> Float[np.ndarray, "*S"]:
+    """Sum over the last axis, written out: numpy is slow at summing rows of three."""
+    x, y, z = (first[..., axis] * second[..., axis] for axis in range(3))
+    return np.asarray(x + y + z)
+
+
+@dataclass(frozen=True, eq=False)
+class _Dots:
+    """What `_splat` draws: each point as each camera sees it.
+
+    Attributes:
+        radius: Of the discs, in normalised units.
+        in_camera: The points in the cameras' frames.
+        brightness: Their grey.
+    """
+
+    radius: float
+    in_camera: Float[np.ndarray, "V N 3"]
+    brightness: UInt8[np.ndarray, "V N"]
+
+    @classmethod
+    def of(cls, points: Float[np.ndarray, "N 3"], cameras: Cameras) -> _Dots:
+        distances, nearest = cKDTree(points).query(points, k=min(NORMAL_NEIGHBOURS, len(points)))
+        normals = _normals_of_neighbourhoods(points, nearest.reshape(len(points), -1))
+        in_camera = to_camera(points, cameras)
+        # Written out: numpy's einsum over rows of three takes as long as all the rest of the shading.
+        x, y, z = normals.T
+        turn = cameras.world_to_camera[:, :, :3, None]
+        turned = [turn[:, axis, 0] * x + turn[:, axis, 1] * y + turn[:, axis, 2] * z for axis in range(3)]
+        return cls(
+            radius=_disc_radius(distances.reshape(len(points), -1)),
+            in_camera=in_camera,
+            brightness=_shade(in_camera, np.stack(turned, axis=-1), _distance_to_center(cameras)[:, None]),
+        )
+
+
+def _splat(dots: _Dots, cameras: Cameras, values: Drawn, *, background: int) -> Drawn:
     """Z-buffer by the painter's algorithm: discs from far to near, so the last write on a pixel is the nearest.
 
     A disc's radius in pixels grows as its depth shrinks, so discs sorted from far to near are also sorted by radius:
     each run of equal integer radius is written with one table of offsets.
+
+    Args:
+        dots: What to draw.
+        cameras: The rig.
+        values: What to write for each dot, view by view.
+        background: What a pixel without a dot holds.
+
+    Returns:
+        The values that are seen, `(V, H, W)`.
     """
-    in_camera = to_camera(points, cameras)
-    depth = in_camera[..., 2].reshape(-1)
-    pixels = to_pixels(in_camera, cameras).reshape(-1, 2)
-    size, views = cameras.image_size, len(in_camera)
-    largest = size // 4
-    radii = np.clip(np.rint(radius * cameras.intrinsics[0, 0] / np.maximum(depth, 1e-6)), 1, largest).astype(np.int32)
-    inside = (depth > NEAR) & ((pixels > -radii[:, None]) & (pixels < size + radii[:, None])).all(axis=1)
-    chosen = np.flatnonzero(inside)
-    chosen = chosen[np.argsort(-depth[chosen], kind="stable")]
+    views, count, _ = dots.in_camera.shape
+    depth = dots.in_camera[..., 2].reshape(-1)
+    column, row = np.ascontiguousarray(to_pixels(dots.in_camera, cameras).reshape(-1, 2).T)
+    size = cameras.image_size
+    radii = np.clip(np.rint(dots.radius * cameras.intrinsics[0, 0] / np.maximum(depth, 1e-6)), 1, size // 4)
+    low, high = -radii, size + radii
+    inside = (depth > NEAR) & (column > low) & (column < high) & (row > low) & (row < high)
+    chosen = _far_to_near(depth, np.flatnonzero(inside))
+    ordered = radii[chosen].astype(np.intp)
     # A margin as wide as the widest disc makes every write fall inside the canvas.
-    margin = 2 * largest + 1
+    margin = 2 * int(ordered.max(initial=0)) + 1
     width = size + 2 * margin
-    canvas = np.full((views, width, width), -1, dtype=np.int32)
-    corner = np.floor(pixels[chosen]).astype(np.int32) + margin
-    view, point = np.divmod(chosen.astype(np.int32), np.int32(len(points)))
-    start = (view * width + corner[:, 1]) * width + corner[:, 0]
-    flat = canvas.reshape(-1)
-    ordered = radii[chosen]
-    for run in np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(ordered)) + 1):
-        if len(run):
-            offsets = _disc_offsets(int(ordered[run[0]]), width)
-            flat[start[run, None] + offsets] = point[run, None]
+    canvas = np.full((views, width, width), background, dtype=values.dtype)
+    across, down = (np.floor(pixels[chosen]).astype(np.intp) + margin for pixels in (column, row))
+    start = (chosen // count * width + down) * width + across
+    flat, values = canvas.reshape(-1), values[chosen]
+    edges = np.flatnonzero(np.diff(ordered, prepend=0, append=0))
+    for first, last in pairwise(edges):
+        offsets = _disc_offsets(int(ordered[first]), width)
+        flat[start[first:last, None] + offsets] = values[first:last, None]
     return canvas[:, margin : margin + size, margin : margin + size].copy()
+
+
+def _far_to_near(depth: Float[np.ndarray, " D"], chosen: Int[np.ndarray, " C"]) -> Int[np.ndarray, " C"]:
+    """Sort by depth, the deepest first, equals as they come; depths are positive.
+
+    Positive floats sort like their bits, so that depth and place make one whole number: those sort several times faster
+    than depths with their places.
+    """
+    bits = np.uint32(0xFFFFFFFF) - depth[chosen].astype(np.float32).view(np.uint32)
+    keys = bits.astype(np.uint64) << np.uint64(32) | chosen.astype(np.uint64)
+    keys.sort()
+    return np.asarray(keys & np.uint64(0xFFFFFFFF), dtype=np.intp)
 
 
 @lru_cache(maxsize=512)
 def _disc_offsets(radius: int, width: int) -> Int[np.ndarray, " P"]:
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     inside = rows**2 + columns**2 <= (radius + 0.3) ** 2
-    return np.asarray((rows * width + columns)[inside], dtype=np.int32)
+    return np.asarray((rows * width + columns)[inside], dtype=np.intp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial import ConvexHull, QhullError
 
 from pointmcd.cameras import to_camera, to_pixels
@@ -142,18 +142,22 @@ def hidden_point_removal(
         raise ValueError("Hidden point removal needs finite points and cameras.")
     if not radius_factor >= 1:
         raise ValueError(f"The flipping radius must reach every point: a factor of at least 1, not {radius_factor:g}.")
-    return np.stack([_seen_from(points - center, radius_factor) for center in centers.astype(np.float64)])
+    offsets = points - centers.astype(np.float64)[:, None]
+    distance = np.maximum(np.sqrt(np.square(offsets) @ np.ones(3)), 1e-12)[..., None]
+    flipped = offsets + 2 * (radius_factor * distance.max(axis=1, keepdims=True) - distance) * offsets / distance
+    seen = np.zeros((len(centers), len(points) + 1), dtype=bool)
+    flipped = np.concatenate([flipped, np.zeros((len(centers), 1, 3))], axis=1)
+    for row, view in zip(seen, flipped, strict=True):
+        row[_corners(view)] = True
+    return seen[:, :-1]
 
 
-def _seen_from(offsets: Float[np.ndarray, "N 3"], radius_factor: float) -> Bool[np.ndarray, " N"]:
-    distance = np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-12)
-    flipped = offsets + 2 * (radius_factor * distance.max() - distance) * offsets / distance
-    hull_input = np.concatenate([flipped, np.zeros((1, 3))])
+def _corners(points: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "F 3"]:
+    """Triangulate the convex hull of points; its corners are those that a triangle names."""
     try:
-        corners = ConvexHull(hull_input).vertices
+        # Q5 leaves out a second pass that only measures how thick the merged facets are.
+        hull = ConvexHull(points, qhull_options="Q5")
     except QhullError:
         # Fewer than three directions span no volume: joggling lets every direction be a corner.
-        corners = ConvexHull(hull_input, qhull_options="QJ").vertices
-    seen = np.zeros(len(offsets) + 1, dtype=bool)
-    seen[corners] = True
-    return seen[:-1]
+        hull = ConvexHull(points, qhull_options="QJ")
+    return np.asarray(hull.simplices)
