@@ -40,6 +40,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TOP = 5  # answers listed in a summary
+BLOCK = 4096  # points whose features are worked on at once; more take no longer together, but more memory
 MAX_POINTS = 50_000  # their features take 0.2 GB, and as much again for each step of working on them
 
 
@@ -328,7 +329,8 @@ def _explain(
         teacher_views = torch.from_numpy(teacher.view_features).to(output.view_features)[None]
         shares, bias = alignment_shares(student, output, teacher_views, points=points)
         if weights not in colors:
-            point_features = student.encoder.output_layer(output.trunk.values)[0]
+            layer, trunk = student.encoder.output_layer, output.trunk.values[0]
+            point_features = torch.cat([layer(block) for block in trunk.split(BLOCK)])
             colors |= {weights: _numpy(principal_colors(point_features))}
         answers[weights] = StudentView(
             prediction=_prediction(output),
@@ -370,14 +372,18 @@ def alignment_shares(
 def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 5) -> Float[Tensor, "N 3"]:
     """Map point features to colours: their first three principal components, each stretched to 0..1.
 
-    By subspace iteration from a fixed start, so that the same features always get the same colours.
+    By subspace iteration from a fixed start, so that the same features always get the same colours. Of more than
+    `BLOCK` points an even sample decides the components (of 10,000 points, colours move by 0.02 of their range).
     """
-    centred: Tensor = values.float() - values.float().mean(dim=0)
+    sample = values[:: -(-len(values) // BLOCK)].float()
+    mean = sample.mean(dim=0)
+    centred: Tensor = sample - mean
     basis = torch.randn(values.shape[1], 16, generator=torch.Generator().manual_seed(0)).to(centred)
     for _ in range(iterations):
         basis, _ = torch.linalg.qr(((centred @ basis).T @ centred).T)
     _, _, rotation = torch.linalg.svd(centred @ basis, full_matrices=False)
-    components = centred @ (basis @ rotation[:3].T)
+    directions = basis @ rotation[:3].T
+    components = torch.cat([(block.float() - mean) @ directions for block in values.split(BLOCK)])
     # A component's sign is free: let its heavier tail be bright.
     components = components * torch.where((components**3).sum(dim=0) < 0, -1.0, 1.0)
     low, high = torch.quantile(components, torch.tensor([0.02, 0.98]).to(components), dim=0)

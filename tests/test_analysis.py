@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pointmcd.analysis import (
+    BLOCK,
     Models,
     alignment_shares,
     analyze,
@@ -321,6 +322,17 @@ def test_equal_features_get_equal_colours_that_are_finite() -> None:
     colors = principal_colors(torch.full((10, 8), 3.0))
     assert torch.isfinite(colors).all()
     assert len(colors.unique(dim=0)) == 1
+
+
+def test_colours_of_many_points_are_those_that_all_points_would_decide() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([9.0, 5.0, 3.0] + [0.3] * 29)
+    values = torch.rand(3 * BLOCK + 5, 32, generator=generator) * spread
+    colors = principal_colors(values)
+    centred = values - values.mean(dim=0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    for which, component in enumerate((centred @ directions[:3].T).T):
+        assert abs(torch.corrcoef(torch.stack([component, colors[:, which]]))[0, 1]) > 0.99
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
