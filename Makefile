@@ -31,8 +31,9 @@ check: install-dev ## formatting, lint, types and the import rule
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
-bench: install ## time what has a benchmark (benchmarks/bm_*.py)
-	@for file in benchmarks/bm_*.py; do echo "$$file"; .venv/bin/python "$$file" || exit 1; done
+bench: install-dev ## run every benchmark on an idle machine, print one table; RECORD=1 keeps it in benchmarks/results
+	@sh setup/browser.sh
+	@.venv/bin/python -m benchmarks $(if $(RECORD),--record)
 
 clean: ## remove .venv and every cache
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

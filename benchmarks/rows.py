@@ -6,12 +6,13 @@ import argparse
 import csv
 import ctypes
 import gc
+import json
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -144,9 +145,12 @@ def run(name: str, measure: Callable[[], Sequence[Row]], about: str) -> None:
     """Be the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--record", action="store_true", help=f"append the rows to benchmarks/results/{name}.csv")
+    parser.add_argument("--json", metavar="FILE", help="also write the rows there (`python -m benchmarks` reads them)")
     options = parser.parse_args()
-    print(f"{machine()}, commit {_commit()}")
+    print(f"{machine()}, commit {_commit()}", flush=True)
     rows = measure()
+    if options.json:
+        Path(options.json).write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
     print(table(rows))
     if options.record:
         print(f"Recorded in {record(name, rows).relative_to(RESULTS.parent.parent)}.")

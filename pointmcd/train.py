@@ -65,7 +65,7 @@ def fit(
     if steps == 0:
         raise ShapeError(f"Training needs at least one batch of {recipe.batch_size} shapes, and there are {shapes}.")
     run.folder.mkdir(parents=True, exist_ok=True)
-    optimizer = _optimizer(model, recipe)
+    optimizer = make_optimizer(model, recipe)
     state_file = run.folder / "checkpoint.pt"
     first_epoch = _resume(state_file, model, optimizer, recipe, run)
     _cut_log(run.folder / "log.csv", epochs=first_epoch)
@@ -81,7 +81,7 @@ def fit(
             rate = learning_rate(recipe, (epoch * steps + step) / (recipe.epochs * steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=_has_fast_bf16(run.device)):
+            with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(run.device)):
                 value, figures = loss(rows, generator)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -114,7 +114,8 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * cosine
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build a recipe's optimiser; all of torch's step in one kernel."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), lr=rate, momentum=SGD_MOMENTUM, weight_decay=decay, fused=True)
@@ -157,7 +158,8 @@ def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterat
     return iter(order[: shapes // batch_size * batch_size].split(batch_size))
 
 
-def _has_fast_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether bf16 autocast pays: where the processor has instructions for it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # torch for Apple silicon has no such op

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 import time
 from pathlib import Path
@@ -61,3 +62,33 @@ def test_rows_are_kept_with_date_commit_and_machine(tmp_path: Path, monkeypatch:
         ("2", "<= 1.5", "missed"),
     ]
     assert all(row["date"] == time.strftime("%Y-%m-%d") and row["commit"] and "torch" in row["machine"] for row in kept)
+
+
+def test_one_table_holds_the_rows_of_every_benchmark_and_a_broken_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import __main__ as runner
+
+    measured = {
+        "bm_a": [Row("pooling", "speed-up", 20, "x", target=15)],
+        "bm_b": None,
+        "bm_c": [Row("page", "first load", 4, "s", target=3, at_least=False), Row("page", "bundle", 1, "KB")],
+    }
+    monkeypatch.setattr(runner, "NAMES", tuple(measured))
+    monkeypatch.setattr(runner, "run_alone", lambda name, record: measured[name])
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    assert runner.main() == 1
+    printed = capsys.readouterr().out
+    assert "1 of 2 targets met." in printed
+    assert "Broke, see above: bm_b." in printed
+    assert all(word in printed for word in ("pooling: speed-up", "page: first load", "page: bundle"))
+
+
+def test_a_benchmark_hands_its_rows_over_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Row("pooling", "speed-up", 20.0, "x", target=15.0, detail="1 ms against 20 ms")
+    monkeypatch.setattr(sys, "argv", ["bm_pool", "--json", str(tmp_path / "rows.json")])
+    rows.run("bm_pool", lambda: [kept], "about")
+    assert [Row(**fields) for fields in json.loads((tmp_path / "rows.json").read_text())] == [kept]
+    assert "met" in capsys.readouterr().out
