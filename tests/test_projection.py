@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.twins import repeated_view_pool
+from pointmcd.cameras import ring
 from pointmcd.projection import PointFeatures, masked_pool, project, view_pool
+from pointmcd.shapes import sample_points
+from pointmcd.synthetic import make_shape
+from pointmcd.visibility import visible_points
 
 Pool = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -19,6 +26,7 @@ def cpu_pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 
 BACK_ENDS = pytest.mark.parametrize("pool", [cpu_pool, masked_pool])
 SIGNS = pytest.mark.parametrize("signed", [True, False])
+DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 
 
 def naive_pool(features: Tensor, visibility: Tensor) -> Tensor:
@@ -56,6 +64,145 @@ def test_the_gradient_equals_that_of_the_naive_twin(pool: Pool, signed: bool) ->
     (pool(ours, visibility)[0] * weight).sum().backward()
     (naive_pool(naive, visibility) * weight).sum().backward()
     torch.testing.assert_close(ours.grad, naive.grad, rtol=0, atol=1e-5)
+
+
+def real_visibility(*, views: int) -> Tensor:
+    """What a ring of cameras sees of a chair and a mug, 300 points each."""
+    masks = []
+    for name in ("chair", "mug"):
+        cloud = sample_points(make_shape(name).shape, count=300, seed=0)
+        masks.append(torch.from_numpy(visible_points(cloud, ring(views), method="hpr").mask))
+    return torch.stack(masks)
+
+
+@BACK_ENDS
+@pytest.mark.parametrize("views", [1, 12, 64])
+def test_rectified_features_give_what_the_released_formula_gives(pool: Pool, views: int) -> None:
+    visibility = real_visibility(views=views)
+    assert 0.2 < visibility.float().mean() < 0.7
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(2, views, 33, generator=generator)
+    ours, released = (torch.randn(2, 300, 33, generator=generator.manual_seed(5)).requires_grad_() for _ in range(2))
+    pooled, expected = pool(ours.relu(), visibility)[0], repeated_view_pool(released.relu(), visibility)
+    assert torch.equal(pooled, expected)
+    (pooled * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(ours.grad, released.grad, rtol=0, atol=1e-5)
+
+
+@BACK_ENDS
+@DTYPES
+@SIGNS
+def test_the_maximum_is_exact_in_every_floating_type(pool: Pool, dtype: torch.dtype, signed: bool) -> None:
+    features, visibility = drawn(signed=signed)
+    features = features.to(dtype).requires_grad_()
+    pooled, _ = pool(features, visibility)
+    assert pooled.dtype == dtype
+    assert torch.equal(pooled, naive_pool(features, visibility))
+    pooled.sum().backward()
+    assert features.grad is not None
+    assert features.grad.dtype == dtype
+    assert features.grad.sum() == visibility.any(dim=2).sum() * 7
+
+
+@BACK_ENDS
+def test_a_shape_of_one_point_gives_that_point_to_the_views_that_see_it(pool: Pool) -> None:
+    pooled, winners = pool(torch.tensor([[[-2.0, 3.0]]]), torch.tensor([[[True], [False]]]))
+    assert pooled.tolist() == [[[-2, 3], [0, 0]]]
+    assert winners.tolist() == [[[0, 0], [-1, -1]]]
+
+
+@BACK_ENDS
+def test_the_layout_in_memory_changes_nothing(pool: Pool) -> None:
+    features, visibility = drawn(signed=True)
+    expected, expected_winners = pool(features, visibility)
+    channels_first = features.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
+    points_first = visibility.transpose(1, 2).contiguous().transpose(1, 2)
+    assert not channels_first.is_contiguous()
+    assert not points_first.is_contiguous()
+    pooled, winners = pool(channels_first, points_first)
+    assert torch.equal(pooled, expected)
+    assert torch.equal(winners, expected_winners)
+    # The gradient of a sum is one number seen everywhere through strides of 0.
+    pooled.sum().backward()
+    assert channels_first.grad is not None
+    assert channels_first.grad.sum() == visibility.any(dim=2).sum() * 7
+
+
+def test_of_equal_features_the_first_seen_point_wins() -> None:
+    visibility = torch.tensor([[[True, True, True], [False, True, True], [False, False, True]]])
+    assert project(PointFeatures(torch.zeros(1, 3, 1)), visibility).winners.flatten().tolist() == [0, 1, 2]
+
+
+@BACK_ENDS
+def test_where_all_that_is_seen_is_minus_infinity_no_hidden_point_wins(pool: Pool) -> None:
+    features = torch.tensor([[[5.0], [-torch.inf], [-torch.inf]]], requires_grad=True)
+    pooled, winners = pool(features, torch.tensor([[[False, True, True]]]))
+    assert pooled.item() == -torch.inf
+    assert winners.item() == -1
+
+
+@BACK_ENDS
+def test_a_feature_that_is_not_a_number_is_not_passed_over(pool: Pool) -> None:
+    pooled, winners = pool(torch.tensor([[[5.0], [torch.nan], [6.0]]]), torch.tensor([[[True, True, True]]]))
+    assert pooled.isnan().all()
+    assert winners.item() == 1
+
+
+def test_features_made_in_inference_mode_are_pooled_inside_it_and_after_it() -> None:
+    features, visibility = drawn(signed=True)
+    expected = naive_pool(features, visibility)
+    with torch.inference_mode():
+        made_inside = features * 1.0
+        assert torch.equal(view_pool(features, visibility), expected)
+        assert torch.equal(view_pool(made_inside, visibility), expected)
+    assert torch.equal(view_pool(made_inside, visibility), expected)
+
+
+def test_the_features_themselves_are_not_marked_for_gradients() -> None:
+    features, visibility = drawn(signed=True)
+    assert not view_pool(features, visibility).requires_grad
+    assert not features.requires_grad
+
+
+def run_alone(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, where nothing was pooled before and no types are checked."""
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_first_pooling_of_a_process_warns_of_nothing() -> None:
+    done = run_alone("""
+import torch
+from pointmcd.projection import view_pool
+assert view_pool(torch.ones(1, 3, 2), torch.ones(1, 1, 3, dtype=torch.bool)).sum() == 2
+""")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow  # loading the compiler alone takes longer than all other tests here
+@pytest.mark.parametrize("back_end", ["eager", "inductor"])
+def test_pooling_compiles_as_one_graph_with_the_same_numbers(back_end: str) -> None:
+    done = run_alone(
+        """
+import sys
+import torch
+from pointmcd.projection import view_pool
+generator = torch.Generator().manual_seed(0)
+plain, traced = (torch.randn(2, 40, 7, generator=generator.manual_seed(0)).requires_grad_() for _ in range(2))
+visibility = torch.rand(2, 5, 40, generator=generator) < 0.3
+visibility[0, 1] = False
+weight = torch.randn(2, 5, 7, generator=generator)
+expected = view_pool(plain, visibility)
+pooled = torch.compile(view_pool, backend=sys.argv[1], fullgraph=True)(traced, visibility)
+(expected * weight).sum().backward()
+(pooled * weight).sum().backward()
+assert torch.equal(pooled, expected)
+torch.testing.assert_close(traced.grad, plain.grad, rtol=0, atol=1e-5)
+""",
+        back_end,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_table_made_by_hand() -> None:
