@@ -33,6 +33,8 @@ FAR_BRIGHTNESS = 0.45
 # The closed form of a normal is used where the two smallest eigenvalues lie this far apart, as a share of the whole
 # range: its error, some 1e-15 over the gap's square, then stays under the rounding to single precision.
 SURE_GAP = 1e-3
+# Pixels that discs write in one call: a bound on memory, which a million points would otherwise fill with addresses.
+WRITES_AT_A_TIME = 1 << 20
 
 
 def render(cloud: PointCloud, cameras: Cameras, *, source: str = "auto") -> Renders:
@@ -343,7 +345,10 @@ def _splat(dots: _Dots, cameras: Cameras, values: Drawn, *, background: int) -> 
     edges = np.flatnonzero(np.diff(ordered, prepend=0, append=0))
     for first, last in pairwise(edges):
         offsets = _disc_offsets(int(ordered[first]), width)
-        flat[start[first:last, None] + offsets] = values[first:last, None]
+        step = 1 + WRITES_AT_A_TIME // len(offsets)
+        for block in range(first, last, step):
+            some = slice(block, min(block + step, last))
+            flat[start[some, None] + offsets] = values[some, None]
     return canvas[:, margin : margin + size, margin : margin + size].copy()
 
 

@@ -142,14 +142,15 @@ def hidden_point_removal(
         raise ValueError("Hidden point removal needs finite points and cameras.")
     if not radius_factor >= 1:
         raise ValueError(f"The flipping radius must reach every point: a factor of at least 1, not {radius_factor:g}.")
-    offsets = points - centers.astype(np.float64)[:, None]
-    distance = np.maximum(np.sqrt(np.square(offsets) @ np.ones(3)), 1e-12)[..., None]
-    flipped = offsets + 2 * (radius_factor * distance.max(axis=1, keepdims=True) - distance) * offsets / distance
-    seen = np.zeros((len(centers), len(points) + 1), dtype=bool)
-    flipped = np.concatenate([flipped, np.zeros((len(centers), 1, 3))], axis=1)
-    for row, view in zip(seen, flipped, strict=True):
-        row[_corners(view)] = True
-    return seen[:, :-1]
+    return np.stack([_seen_from(points - center, radius_factor) for center in centers.astype(np.float64)])
+
+
+def _seen_from(offsets: Float[np.ndarray, "N 3"], radius_factor: float) -> Bool[np.ndarray, " N"]:
+    distance = np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-12)
+    flipped = offsets + 2 * (radius_factor * distance.max() - distance) * offsets / distance
+    seen = np.zeros(len(offsets) + 1, dtype=bool)
+    seen[_corners(np.concatenate([flipped, np.zeros((1, 3))]))] = True
+    return seen[:-1]
 
 
 def _corners(points: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "F 3"]:
