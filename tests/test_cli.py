@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -278,6 +279,69 @@ def test_what_cannot_be_evaluated_is_one_line(
     path = tmp_path / "data.npz"
     np.savez(path, points=np.ones((2, 5, 3)), labels=np.array([0, 0]), class_names=np.array(["chair"]))
     assert message in complaint(capsys, "evaluate", "--data", path, "--weights", random_weights, *options)
+
+
+def chairs(path: Path) -> Path:
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 40, 3))
+    np.savez(path, points=points, labels=np.array([0, 0, 0]), class_names=np.array(["chair"]))
+    return path
+
+
+def test_prepare_makes_the_cache_that_evaluation_finds(
+    random_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, cache = chairs(tmp_path / "data.npz"), tmp_path / "cache"
+    prepare = ["prepare", "--data", str(data), "--cache", str(cache)]
+    assert main(prepare) == 0
+    (home,) = cache.iterdir()
+    said = capsys.readouterr().out
+    assert re.match(r"Prepared 3 of 3 clouds in \d+\.\d s: ", said)
+    assert said.endswith(f": renders at 96 px and visibility from 12 views, 0.3 MB in {home}.\n")
+    assert main(prepare) == 0
+    assert capsys.readouterr().out.startswith("Nothing left to do for 3 clouds in ")
+
+    made = (home / "images.npy").stat().st_mtime_ns
+    answer(capsys, "evaluate", "--data", data, "--weights", random_weights, "--cache", cache, "--alignment", "--json")
+    assert [*cache.iterdir()] == [home]
+    assert (home / "images.npy").stat().st_mtime_ns == made
+    assert list(home.glob("features_*.npy"))
+
+
+def test_prepare_keeps_the_views_and_pixels_that_are_asked_for(tmp_path: Path) -> None:
+    data = chairs(tmp_path / "data.npz")
+    assert main(["prepare", "--data", str(data), "--cache", str(tmp_path), "--image-size", "32", "--views", "5"]) == 0
+    (images,) = tmp_path.glob("*/images.npy")
+    assert np.load(images).shape == (3, 5, 32, 32)
+
+
+def test_a_stopped_prepare_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(job: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pointmcd.data._prepare_chunk", stopped)
+    with pytest.raises(SystemExit, match="130"):
+        main(["prepare", "--data", str(chairs(tmp_path / "data.npz")), "--cache", str(tmp_path / "cache")])
+    assert capsys.readouterr().err == "pointmcd: stopped; the same command goes on where it stopped.\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--image-size", 7, "kept at 8 to 224 a side, not at 7"),
+        ("--image-size", 225, "kept at 8 to 224 a side, not at 225"),
+        ("--views", 0, "1 to 64 views, not 0"),
+        ("--workers", 0, "--workers"),
+        ("--data", "gone.npz", "gone.npz: there is no such file"),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_line(
+    option: str, value: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, cache = chairs(tmp_path / "data.npz"), tmp_path / "cache"
+    assert message in complaint(capsys, "prepare", "--data", data, "--cache", cache, option, value)
+    assert not cache.exists()
 
 
 def test_weights_lists_every_network(random_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

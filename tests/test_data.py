@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import pointmcd.data
 from pointmcd.cameras import ring
 from pointmcd.data import (
     PointSet,
@@ -227,6 +228,48 @@ def test_a_full_cache_is_used_as_it_is(cache: ViewCache, clouds: np.ndarray) -> 
     again = prepare_views(clouds, cache.folder.parent, image_size=48, views=VIEWS)
     assert again.folder == cache.folder
     assert (cache.folder / "images.npy").stat().st_mtime_ns == before
+
+
+def test_a_cache_says_how_many_clouds_it_had_to_prepare(cache: ViewCache, clouds: np.ndarray) -> None:
+    assert cache.prepared == CLOUDS
+    assert prepare_views(clouds, cache.folder.parent, image_size=48, views=VIEWS).prepared == 0
+
+
+def test_what_was_done_before_a_failure_is_not_done_again(
+    cache: ViewCache, clouds: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_chunk = pointmcd.data._prepare_chunk
+
+    def failing(job: tuple[np.ndarray, int, str, int, int]) -> int:
+        if job[1]:
+            raise OSError("no space left")
+        return prepare_chunk(job)
+
+    monkeypatch.setattr(pointmcd.data, "_prepare_chunk", failing)
+    with pytest.raises(OSError, match="no space left"):
+        prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    monkeypatch.setattr(pointmcd.data, "_prepare_chunk", prepare_chunk)
+    resumed = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert resumed.prepared == CLOUDS - 32
+    assert np.array_equal(resumed.images, cache.images)
+    assert np.array_equal(resumed.visibility, cache.visibility)
+
+
+def test_two_processes_prepare_what_one_does(cache: ViewCache, clouds: np.ndarray, tmp_path: Path) -> None:
+    both = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=2)
+    assert np.array_equal(both.images, cache.images)
+    assert np.array_equal(both.visibility, cache.visibility)
+
+
+@pytest.mark.parametrize(
+    ("points", "views", "message"), [(2, VIEWS, "at least 3 points, not 2"), (9, 0, "not 0"), (9, 65, "not 65")]
+)
+def test_what_cannot_be_prepared_is_refused_before_anything_is_written(
+    points: int, views: int, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_views(np.zeros((4, points, 3), dtype=np.float32), tmp_path, image_size=48, views=views)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_cache_goes_on_with_the_missing_chunks(

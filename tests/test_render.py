@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import pointmcd.render
+from benchmarks.bm_prepare import made_clouds, plain_images, plain_normals
 from pointmcd.cameras import rig, ring, to_camera, to_pixels
 from pointmcd.render import (
     NEAR,
     disc_radius,
+    draw_points,
     estimate_normals,
     first_hits,
     raycast_scene,
@@ -162,7 +165,7 @@ def test_rendering_twice_gives_the_same_pixels() -> None:
     np.testing.assert_array_equal(first.images, second.images)
 
 
-@pytest.mark.parametrize(
+DEGENERATE = pytest.mark.parametrize(
     "points",
     [
         np.array([[0.2, 0.1, 0.0]]),
@@ -173,9 +176,33 @@ def test_rendering_twice_gives_the_same_pixels() -> None:
     ],
     ids=["one point", "three points", "all in one place", "a line", "a plane"],
 )
+
+
+@DEGENERATE
 def test_a_degenerate_cloud_is_drawn(points: np.ndarray) -> None:
     result = render_points(points.astype(np.float32), ring(3, image_size=64))
     assert (result.index >= 0).any(axis=(1, 2)).all()
+
+
+@DEGENERATE
+def test_the_image_alone_of_a_degenerate_cloud_is_that_of_its_render(points: np.ndarray) -> None:
+    cloud, cameras = points.astype(np.float32), ring(3, image_size=64)
+    np.testing.assert_array_equal(draw_points(cloud, cameras), render_points(cloud, cameras).images[..., 0])
+
+
+def test_the_images_are_those_of_the_plain_form() -> None:
+    cameras = ring(4)
+    for cloud in made_clouds(24):
+        plain = plain_images(cloud, cameras)
+        np.testing.assert_array_equal(draw_points(cloud, cameras), plain)
+        np.testing.assert_array_equal(render_points(cloud, cameras).images[..., 2], plain)
+
+
+def test_writing_a_few_pixels_at_a_time_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras, points = ring(2, image_size=64), 0.7 * ball()
+    at_once = render_points(points, cameras)
+    monkeypatch.setattr(pointmcd.render, "WRITES_AT_A_TIME", 100)
+    np.testing.assert_array_equal(at_once.index, render_points(points, cameras).index)
 
 
 def test_a_point_beside_the_image_is_not_drawn() -> None:
@@ -198,6 +225,28 @@ def test_disc_radius_grows_with_the_distance_between_points() -> None:
 def test_estimated_normals_of_a_ball_point_along_its_radii() -> None:
     points = ball(1000)
     assert np.abs((estimate_normals(points) * points).sum(axis=1)).min() > 0.9
+
+
+def test_normals_are_the_axes_of_least_spread() -> None:
+    for cloud in made_clouds(24):
+        plain, _ = plain_normals(cloud)
+        found = estimate_normals(cloud)
+        np.testing.assert_allclose(np.abs((plain * found).sum(axis=1)), 1, atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 50.0])
+def test_normals_of_a_flat_patch_are_exact_at_any_size(size: float) -> None:
+    flat = np.random.default_rng(0).uniform(-size, size, (300, 3)) * [1, 1, 0] @ TURN.T.astype(np.float64)
+    np.testing.assert_allclose(np.abs(estimate_normals(flat) @ TURN[:, 2]), 1, atol=1e-6)
+
+
+def test_where_no_axis_has_least_spread_a_normal_is_still_a_unit_vector() -> None:
+    line = np.linspace(-1, 1, 40)[:, None] * np.array([0.6, 0.0, 0.8])
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
+    for points in (line, corners, np.zeros((20, 3))):
+        np.testing.assert_allclose(np.linalg.norm(estimate_normals(points), axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(estimate_normals(line) @ [0.6, 0.0, 0.8], 0, atol=1e-6)
 
 
 def test_a_cube_face_is_seen_by_the_camera_in_front_of_it() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.bm_prepare import made_clouds, plain_masks
 from benchmarks.bm_visibility import Agreement, agreement, compare, mean_of
 from pointmcd.cameras import rig, ring, to_camera, to_pixels
 from pointmcd.render import render_mesh, render_points
@@ -292,6 +293,12 @@ def test_hidden_point_removal_refuses_what_is_not_finite(bad: float) -> None:
 def test_hidden_point_removal_refuses_a_radius_that_reaches_not_every_point(factor: float) -> None:
     with pytest.raises(ValueError, match="at least 1, not"):
         hidden_point_removal(np.eye(3), FRONT.centers, radius_factor=factor)
+
+
+def test_hidden_point_removal_sees_what_its_plain_form_sees() -> None:
+    centers = ring(4).centers
+    for cloud in made_clouds(24).astype(np.float64):
+        np.testing.assert_array_equal(hidden_point_removal(cloud, centers), plain_masks(cloud, centers))
 
 
 def test_hidden_point_removal_refuses_two_points() -> None:
