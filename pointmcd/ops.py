@@ -13,7 +13,7 @@ from torch import Tensor
 # At most this many distances are held at once: 4 MB in float32, which stay in the cache.
 BLOCK_ELEMENTS = 1 << 20
 # From this many points on, a tree over 3-D coordinates is faster than all distances (benchmarks/bm_neighbours.py).
-TREE_POINTS = 4096
+TREE_POINTS = 2048
 # From this many points on, the index would leave a float32 key too few bits for the distance.
 WIDE_KEY_POINTS = 8192
 

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.ops import gather, knn
+from benchmarks.edge_twin import NaiveEdgeConv, NaiveStudent
+from pointmcd.distill import Student
 from pointmcd.projection import PointFeatures, project
-from pointmcd.students import ENCODERS, create_encoder
+from pointmcd.students import ENCODERS, create_encoder, dgcnn
 from pointmcd.students.dgcnn import NEIGHBOURS, SLOPE, EdgeConv
 from pointmcd.students.heads import TEACHER_DIM, ClassificationHead
 from pointmcd.students.layers import DenseNorm
@@ -88,69 +89,155 @@ def test_dgcnn_takes_a_cloud_smaller_than_its_neighbourhood() -> None:
     assert encoder(cloud(points=5)).values.shape == (2, 5, 1024)
 
 
-class NaiveEdgeConv(nn.Module):
-    """The released code's way: build every edge [x_i ; x_j - x_i], convolve, normalise, activate, then the maximum."""
-
-    def __init__(self, ours: EdgeConv) -> None:
-        super().__init__()
-        outputs, inputs = ours.linear.weight.shape
-        self.convolution = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.convolution.weight.data = ours.linear.weight.detach().clone()[..., None, None]
-        self.norm = nn.BatchNorm2d(outputs)
-        self.norm.load_state_dict(ours.norm.state_dict())
-        self.neighbours = ours.neighbours
-
-    def forward(self, x: Tensor) -> Tensor:
-        around = gather(x, knn(x.detach(), self.neighbours))
-        center = x[:, :, None].expand_as(around)
-        edges = torch.cat([center, around - center], dim=-1).permute(0, 3, 1, 2)  # (B, 2C, N, k)
-        activated = F.leaky_relu(self.norm(self.convolution(edges)), SLOPE)
-        return activated.amax(dim=3).transpose(1, 2)
-
-
-def edge_convolutions() -> tuple[EdgeConv, NaiveEdgeConv]:
+def edge_convolutions(dtype: torch.dtype = torch.float32) -> tuple[EdgeConv, NaiveEdgeConv]:
     torch.manual_seed(0)
-    ours = with_lived_in_norms(EdgeConv(6, 12, neighbours=9))
+    ours = with_lived_in_norms(EdgeConv(6, 12, neighbours=9)).to(dtype)
     assert isinstance(ours, EdgeConv)
     assert (ours.norm.weight < 0).any()
     assert (ours.norm.weight > 0).any()
-    return ours, NaiveEdgeConv(ours)
+    return ours, NaiveEdgeConv(ours).to(dtype)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_edge_convolution_equals_its_naive_twin(training: bool) -> None:
-    ours, naive = edge_convolutions()
-    x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(ours.train(training)(x), naive.train(training)(x), rtol=1e-4, atol=1e-5)
+def row_wise(naive: NaiveEdgeConv, x: Tensor) -> Tensor:
+    return naive(x.transpose(1, 2)).transpose(1, 2)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_the_gradients_of_edge_convolution_equal_those_of_its_naive_twin(training: bool) -> None:
-    ours, naive = edge_convolutions()
-    x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1))
-    weight = torch.randn(3, 40, 12, generator=torch.Generator().manual_seed(2))
+PRECISIONS = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["float32", "float64"]
+)
+MODES = pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+
+
+@MODES
+@PRECISIONS
+def test_edge_convolution_equals_its_naive_twin(training: bool, dtype: torch.dtype, tolerance: float) -> None:
+    ours, naive = edge_convolutions(dtype)
+    x = torch.randn(3, 40, 6, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    expected = row_wise(naive.train(training), x)
+    torch.testing.assert_close(ours.train(training)(x), expected, rtol=10 * tolerance, atol=tolerance)
+
+
+@MODES
+@PRECISIONS
+def test_the_gradients_of_edge_convolution_equal_those_of_its_naive_twin(
+    training: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    ours, naive = edge_convolutions(dtype)
+    x = torch.randn(3, 40, 6, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(3, 40, 12, dtype=dtype, generator=torch.Generator().manual_seed(2))
     inputs = [x.clone().requires_grad_() for _ in range(2)]
-    for module, value in zip((ours, naive), inputs, strict=True):
-        (module.train(training)(value) * weight).sum().backward()
-    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-3, atol=1e-4)
+    (ours.train(training)(inputs[0]) * weight).sum().backward()
+    (row_wise(naive.train(training), inputs[1]) * weight).sum().backward()
     pairs = (
-        (ours.linear.weight, naive.convolution.weight.flatten(1), naive.convolution.weight.grad),
-        (ours.norm.weight, naive.norm.weight, naive.norm.weight.grad),
-        (ours.norm.bias, naive.norm.bias, naive.norm.bias.grad),
+        (inputs[0].grad, inputs[1].grad),
+        (ours.linear.weight.grad, naive.convolution.weight.grad),
+        (ours.norm.weight.grad, naive.norm.weight.grad),
+        (ours.norm.bias.grad, naive.norm.bias.grad),
     )
-    for parameter, _, gradient in pairs:
+    for gradient, expected in pairs:
         assert gradient is not None
-        torch.testing.assert_close(parameter.grad, gradient.view_as(parameter), rtol=1e-3, atol=1e-3)
+        assert expected is not None
+        torch.testing.assert_close(gradient, expected.view_as(gradient), rtol=100 * tolerance, atol=100 * tolerance)
+
+
+def test_working_in_blocks_changes_no_edge_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(3, 40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    answers = []
+    for elements in (1 << 20, 9 * 12 * 7):  # whole; seven points at a time, the last block short
+        monkeypatch.setattr(dgcnn, "GATHER_ELEMENTS", elements)
+        ours, _ = edge_convolutions(torch.float64)
+        value = x.clone().requires_grad_()
+        answer = ours.train()(value)
+        answer.square().sum().backward()
+        answers += [(answer.detach(), value.grad)]
+    assert torch.equal(answers[0][0], answers[1][0])
+    torch.testing.assert_close(answers[0][1], answers[1][1], rtol=1e-12, atol=1e-12)
+
+
+def graph() -> Tensor:
+    """Eleven points of four neighbours; point 0 is everyone's neighbour and point 10 no one's, not even its own."""
+    near = torch.randint(0, 10, (11, 4), generator=torch.Generator().manual_seed(5))
+    near[:, 0] = 0
+    return near
+
+
+def test_the_maximum_over_neighbours_passes_gradcheck() -> None:
+    own, around = torch.randn(2, 11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(6)).unbind(0)
+    inputs = (own.clone().requires_grad_(), around.clone().requires_grad_(), graph())
+    assert torch.autograd.gradcheck(dgcnn._NeighbourMax.apply, inputs)
+
+
+def test_the_moments_over_edges_pass_gradcheck() -> None:
+    own, around = torch.randn(2, 11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(6)).unbind(0)
+    inputs = (own.clone().requires_grad_(), around.clone().requires_grad_(), graph())
+    assert torch.autograd.gradcheck(dgcnn._EdgeMoments.apply, inputs)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_the_moments_over_edges_are_those_of_all_edges(offset: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    own, around = (torch.randn(3000, 5, generator=generator) + offset for _ in range(2))
+    near = torch.randint(0, 3000, (3000, 20), generator=generator)
+    mean, variance = dgcnn._EdgeMoments.apply(own, around, near)
+    edges = (own[:, None].double() + around[near].double()).flatten(0, 1)
+    torch.testing.assert_close(mean.double(), edges.mean(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(variance.double(), edges.var(0, correction=0), rtol=1e-5, atol=0)
+
+
+def test_of_equal_neighbours_one_alone_gets_the_gradient() -> None:
+    around = torch.tensor([[1.0], [1.0], [0.0]], requires_grad=True)
+    dgcnn._NeighbourMax.apply(torch.zeros(3, 1), around, torch.tensor([[0, 1], [1, 2], [2, 2]])).sum().backward()
+    assert around.grad is not None
+    assert around.grad.sum() == 3
+    assert around.grad[2] == 1
 
 
 def test_the_running_statistics_of_edge_convolution_equal_those_of_its_naive_twin() -> None:
     ours, naive = edge_convolutions()
     for seed in range(3):
         x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(seed)) + seed
-        ours.train()(x), naive.train()(x)
+        ours.train()(x), row_wise(naive.train(), x)
     torch.testing.assert_close(ours.norm.running_mean, naive.norm.running_mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.norm.running_var, naive.norm.running_var, rtol=1e-4, atol=1e-5)
     assert ours.norm.num_batches_tracked == naive.norm.num_batches_tracked == 3
+
+
+def test_edge_convolution_learns_under_bfloat16_autocast() -> None:
+    ours, exact = edge_convolutions()[0].train(), edge_convolutions()[0].train()
+    x = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = ours(x)
+    answer.square().sum().backward()
+    expected = exact(x)
+    expected.square().sum().backward()
+    assert (answer - expected).abs().mean() < 0.02 * expected.abs().mean()
+    assert ours.linear.weight.grad is not None
+    error = (ours.linear.weight.grad - exact.linear.weight.grad).norm() / exact.linear.weight.grad.norm()
+    assert error < 0.05
+
+
+def test_an_edge_convolution_of_one_point_is_finite() -> None:
+    ours, _ = edge_convolutions()
+    assert torch.isfinite(ours.eval()(torch.ones(2, 1, 6))).all()
+
+
+@MODES
+def test_distilling_dgcnn_computes_what_the_released_formula_does(training: bool) -> None:
+    torch.manual_seed(0)
+    student = with_lived_in_norms(Student("dgcnn", classes=5)).double().train(training)
+    twin = NaiveStudent(student).double().train(training)
+    points = cloud(shapes=3, points=64).double()
+    output = student(points, seen(shapes=3, points=64))
+    logits, views = twin(points, seen(shapes=3, points=64))
+    torch.testing.assert_close(output.logits, logits, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(output.view_features, views, rtol=1e-8, atol=1e-8)
+    (output.logits.square().sum() + output.view_features.square().sum()).backward()
+    (logits.square().sum() + views.square().sum()).backward()
+    for ours, naive in zip(student.encoder.edges, twin.edges, strict=True):
+        expected = naive.convolution.weight.grad.view_as(ours.linear.weight)
+        torch.testing.assert_close(
+            ours.linear.weight.grad, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max())
+        )
 
 
 def test_dgcnn_has_the_four_edge_convolutions_of_its_paper() -> None:
