@@ -5,19 +5,25 @@ Run `python -m benchmarks.bm_visibility`; tests/test_visibility.py holds the agr
 
 from __future__ import annotations
 
-import platform
-import subprocess
+import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
+import open3d
 from jaxtyping import Bool
 
+from benchmarks import rows
+from benchmarks.rows import Row
 from pointmcd.cameras import ring
-from pointmcd.render import render_points
+from pointmcd.render import raycast_scene, render_points
 from pointmcd.shapes import sample_points
 from pointmcd.synthetic import ANALYTIC, make_shape
 from pointmcd.visibility import visible_points
+
+ABOUT = "Visibility: agreement of hidden point removal and the z-buffer with ray casting, and the time of each."
+TITLES = {"raycast": "ray casting", "hpr": "hidden point removal", "zbuffer": "z-buffer"}
+RAYS_A_VIEW = 224 * 224
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,17 @@ class Agreement:
 def compare(found: Bool[np.ndarray, "V N"], truth: Bool[np.ndarray, "V N"]) -> tuple[float, float, float]:
     """Precision, recall and IoU, each the mean over views; 1 where there is nothing to find and nothing is found."""
     both = (found & truth).sum(axis=1)
-    return tuple(
+    precision, recall, iou = (
         float(np.where(total > 0, both / np.maximum(total, 1), 1.0).mean())
         for total in (found.sum(axis=1), truth.sum(axis=1), (found | truth).sum(axis=1))
     )
+    return precision, recall, iou
 
 
 def agreement(points: int, *, seed: int = 0, repeats: int = 1) -> list[Agreement]:
     """Compare each method with ray casting on the eight analytic shapes from the default ring."""
     cameras = ring()
-    rows = []
+    results = []
     for name in ANALYTIC:
         cloud = sample_points(make_shape(name).shape, count=points, seed=seed)
         renders = render_points(cloud.points, cameras)
@@ -56,31 +63,49 @@ def agreement(points: int, *, seed: int = 0, repeats: int = 1) -> list[Agreement
                 found = visible_points(cloud, cameras, method=method, renders=renders)
                 times.append(time.perf_counter() - start)
             view_ms = 1000 * min(times) / len(cameras.world_to_camera)
-            rows.append(Agreement(name, method, *compare(found.mask, truth), view_ms))
-    return rows
+            results.append(Agreement(name, method, *compare(found.mask, truth), view_ms))
+    return results
 
 
-def mean_of(rows: list[Agreement], method: str) -> Agreement:
+def mean_of(results: list[Agreement], method: str) -> Agreement:
     """Average a method's rows over the shapes."""
-    own = [row for row in rows if row.method == method]
+    own = [row for row in results if row.method == method]
     figures = np.mean([(row.precision, row.recall, row.iou, row.view_ms) for row in own], axis=0)
     return Agreement("mean", method, *(float(figure) for figure in figures))
 
 
-def main() -> None:
-    """Print the tables for 1,024 and 2,048 points."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    print(
-        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}, commit {commit.stdout}"
-    )
+def measure() -> list[Row]:
+    """Agreement and time of each method at 1,024 and 2,048 points, then what threads make of ray casting."""
+    found = []
     for points in (1024, 2048):
-        rows = agreement(points, repeats=5)
-        rows += [mean_of(rows, method) for method in ("raycast", "hpr", "zbuffer")]
-        print(f"N={points}, V=12, renders given\n{'shape':9} {'method':8} precision recall   IoU  ms/view")
-        for row in rows:
-            figures = f"{row.precision:9.2f} {row.recall:6.2f} {row.iou:5.2f} {row.view_ms:8.2f}"
-            print(f"{row.shape:9} {row.method:8} {figures}")
+        results = agreement(points, repeats=5)
+        for method in ("raycast", "hpr", "zbuffer"):
+            own, mean = [row for row in results if row.method == method], mean_of(results, method)
+            what = f"{TITLES[method]}, {points:,} points, mean over eight shapes"
+            if method != "raycast":
+                shapes = ", ".join(f"{row.shape} {row.iou:.2f}" for row in own)
+                detail = f"precision {mean.precision:.2f}, recall {mean.recall:.2f}; IoU of {shapes}"
+                found.append(Row(what, "IoU with ray casting", mean.iou, "", detail=detail))
+            found.append(Row(what, "time", mean.view_ms, "ms/view"))
+    return [*found, _threads()]
+
+
+def _threads() -> Row:
+    """Cast the rays of a data set's images with one thread and with Open3D's own choice."""
+    cloud = sample_points(make_shape("chair").shape, count=1024, seed=0)
+    assert cloud.mesh_vertices is not None
+    assert cloud.mesh_faces is not None
+    scene = raycast_scene(cloud.mesh_vertices, cloud.mesh_faces)
+    centers = np.repeat(ring().centers, RAYS_A_VIEW, axis=0)
+    targets = np.random.default_rng(0).uniform(-0.6, 0.6, centers.shape)
+    rays = open3d.core.Tensor.from_numpy(np.concatenate([centers, targets - centers], axis=1, dtype=np.float32))
+    one, all_of_them = rows.alternating(lambda: scene.cast_rays(rays, nthreads=1), lambda: scene.cast_rays(rays))
+    million = len(rays) / 1e6
+    return Row(
+        f"ray casting, {os.cpu_count()} threads (Open3D's own)", "speed", million / all_of_them, "Mrays/s",
+        detail=f"{one / all_of_them:.2f} x its speed with one thread",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    rows.run("bm_visibility", measure, ABOUT)
