@@ -40,9 +40,10 @@ def farthest_by_matrix(points: Tensor, count: int) -> Tensor:
     chosen = []
     for shape in points:
         distance = (shape[:, None] - shape[None]).square().sum(-1)
-        order = [0]
+        order, nearest = [0], distance[0]
         while len(order) < count:
-            order.append(int(distance[order].amin(dim=0).argmax()))
+            order.append(int(nearest.argmax()))
+            nearest = torch.minimum(nearest, distance[order[-1]])
         chosen.append(order)
     return torch.tensor(chosen)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.edge_twin import farthest_by_matrix, full_matrix_ball
 from pointmcd import ops
-from pointmcd.ops import gather, knn
+from pointmcd.ops import ball_query, farthest_point_sampling, gather, knn, neighbourhoods
 
 
 def brute_force(points: Tensor, k: int) -> Tensor:
@@ -16,10 +17,69 @@ def brute_force(points: Tensor, k: int) -> Tensor:
     return (x[:, :, None] - x[:, None]).norm(dim=-1).argsort(dim=-1, stable=True)[..., :k]
 
 
+def random_points(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("channels", [1, 3, 64])
-def test_nearest_neighbours_equal_brute_force(channels: int) -> None:
-    points = torch.randn(3, 90, channels, generator=torch.Generator().manual_seed(channels))
+def test_nearest_neighbours_equal_brute_force(channels: int, dtype: torch.dtype) -> None:
+    points = torch.randn(3, 90, channels, generator=torch.Generator().manual_seed(channels)).to(dtype)
     assert torch.equal(knn(points, 20), brute_force(points, 20))
+
+
+def test_nearest_neighbours_equal_brute_force_where_a_tree_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "TREE_POINTS", 50)
+    points = random_points(2, 60, 3)
+    assert torch.equal(knn(points, 1), brute_force(points, 1))
+    assert torch.equal(knn(points, 20), brute_force(points, 20))
+
+
+def test_nearest_neighbours_equal_brute_force_where_indices_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = random_points(2, 300, 5)
+    monkeypatch.setattr(ops, "WIDE_KEY_POINTS", 100)
+    assert torch.equal(knn(points, 20), brute_force(points, 20))
+
+
+def test_nearest_neighbours_equal_brute_force_where_distances_hardly_differ() -> None:
+    # A ring seen from its center: distances differ in their last bits only.
+    angle = torch.arange(100, dtype=torch.float64) * 0.37
+    radius = 1 + torch.randperm(100, generator=torch.Generator().manual_seed(0)).double() * 2.0**-22
+    ring = torch.stack([angle.cos() * radius, angle.sin() * radius], dim=-1).float()
+    points = torch.cat([torch.zeros(1, 2), ring])[None]
+    assert torch.equal(knn(points, 30)[:, 0], brute_force(points, 30)[:, 0])
+
+
+def test_float32_features_get_the_neighbours_of_float64_distances() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(4, 400, 32, generator=generator) * 0.01 + torch.randn(32, generator=generator) * 10
+    assert torch.equal(neighbourhoods(points, 20).sort(-1).values, brute_force(points, 20).sort(-1).values)
+
+
+def test_a_neighbourhood_has_the_nearest_points_in_any_order() -> None:
+    points = random_points(3, 90, 6)
+    assert torch.equal(neighbourhoods(points, 7).sort(-1).values, knn(points, 7).sort(-1).values)
+
+
+def test_autocast_does_not_coarsen_distances() -> None:
+    points = random_points(2, 90, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = neighbourhoods(points, 9)
+    assert torch.equal(found.sort(-1).values, brute_force(points, 9).sort(-1).values)
+
+
+def test_points_that_coincide_are_neighbours_without_repeats() -> None:
+    points = torch.zeros(1, 30, 3)
+    points[0, 20:] = 1
+    found = neighbourhoods(points, 10)[0]
+    assert (found[20:].sort(-1).values == torch.arange(20, 30)).all()
+    assert (found[:20] < 20).all()
+    assert all(len(set(row)) == 10 for row in found.tolist())
+
+
+def test_of_equally_near_points_the_first_comes_first() -> None:
+    square = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]])
+    assert knn(square, 5)[0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_nearest_neighbours_equal_brute_force_far_from_the_origin() -> None:
@@ -34,10 +94,11 @@ def test_the_first_neighbour_is_the_point_itself() -> None:
 
 
 def test_working_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = torch.randn(2, 37, 3, generator=torch.Generator().manual_seed(2))
+    points = torch.randn(3, 37, 3, generator=torch.Generator().manual_seed(2))
     whole = knn(points, 8)
-    monkeypatch.setattr(ops, "BLOCK_ELEMENTS", 2 * 37 * 5)  # five rows at a time: the last block is short
-    assert torch.equal(knn(points, 8), whole)
+    for elements in (37 * 5, 2 * 37 * 37):  # five rows, or two shapes at a time: the last block is short
+        monkeypatch.setattr(ops, "BLOCK_ELEMENTS", elements)
+        assert torch.equal(knn(points, 8), whole)
 
 
 def test_neighbours_on_a_line_by_hand() -> None:
@@ -67,3 +128,58 @@ def test_the_gradient_of_gather_adds_up_where_a_row_is_picked_twice() -> None:
     gather(values, torch.tensor([[[0, 2], [2, 2]]])).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [[[1, 1], [0, 0], [3, 3]]]
+
+
+def test_farthest_points_equal_those_of_a_distance_matrix() -> None:
+    points = random_points(3, 80, 3)
+    assert torch.equal(farthest_point_sampling(points, 25), farthest_by_matrix(points, 25))
+
+
+def test_farthest_points_on_a_line_by_hand() -> None:
+    line = torch.tensor([[0.0, 0, 0], [1, 0, 0], [4, 0, 0], [10, 0, 0], [6, 0, 0]])[None]
+    assert farthest_point_sampling(line, 5).tolist() == [[0, 3, 2, 4, 1]]
+    assert farthest_point_sampling(line, 3, start=2).tolist() == [[2, 3, 0]]
+
+
+def test_every_point_is_chosen_once_when_all_are() -> None:
+    chosen = farthest_point_sampling(random_points(2, 30, 3), 30)
+    assert torch.equal(chosen.sort(-1).values, torch.arange(30).expand(2, 30))
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_more_farthest_points_than_points_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"Of 4 points {count} cannot be chosen\."):
+        farthest_point_sampling(torch.zeros(1, 4, 3), count)
+
+
+def test_a_start_that_is_no_point_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no point 4 among 4\."):
+        farthest_point_sampling(torch.zeros(1, 4, 3), 2, start=4)
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.3, 5.0])
+def test_balls_equal_those_of_a_sorted_matrix(radius: float) -> None:
+    points, centers = random_points(3, 80, 3), random_points(3, 20, 3, seed=1)
+    expected = full_matrix_ball(points, centers, radius=radius, k=8)
+    assert torch.equal(ball_query(points, centers, radius=radius, k=8), expected)
+
+
+def test_balls_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, centers = random_points(2, 80, 3), random_points(2, 20, 3, seed=1)
+    whole = ball_query(points, centers, radius=0.4, k=6)
+    monkeypatch.setattr(ops, "BLOCK_ELEMENTS", 80 * 7)
+    assert torch.equal(ball_query(points, centers, radius=0.4, k=6), whole)
+
+
+def test_balls_on_a_line_by_hand() -> None:
+    line = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [9, 0, 0]])[None]
+    centers = torch.tensor([[1.5, 0, 0], [9, 0, 0], [6, 0, 0]])[None]
+    # Two inside; one, repeated; none, so the nearest.
+    assert ball_query(line, centers, radius=1.0, k=3).tolist() == [[[1, 2, 1], [3, 3, 3], [3, 3, 3]]]
+    assert ball_query(line, centers, radius=2.0, k=2).tolist() == [[[0, 1], [3, 3], [3, 3]]]
+
+
+@pytest.mark.parametrize(("radius", "k"), [(0.0, 1), (float("nan"), 1), (1.0, 0)])
+def test_an_empty_ball_query_is_refused(radius: float, k: int) -> None:
+    with pytest.raises(ValueError, match="A ball query needs"):
+        ball_query(torch.zeros(1, 4, 3), torch.zeros(1, 1, 3), radius=radius, k=k)
