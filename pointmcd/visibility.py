@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
@@ -78,7 +80,7 @@ def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) ->
 
 
 def _by_hpr(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
-    seen = hidden_point_removal(cloud.points, cameras.centers)
+    seen = hidden_point_removal(cloud.points, cameras.centers, threads=os.cpu_count() or 1)
     # Of points in one place the hull names only one.
     places, place = np.unique(cloud.points, axis=0, return_inverse=True)
     if len(places) < len(cloud.points):
@@ -125,6 +127,7 @@ def hidden_point_removal(
     centers: Float[np.ndarray, "V 3"],
     *,
     radius_factor: float = HPR_RADIUS_FACTOR,
+    threads: int = 1,
 ) -> Bool[np.ndarray, "V N"]:
     """Find the points seen from each centre by spherical flipping and a convex hull (Katz, Tal, Basri 2007).
 
@@ -132,6 +135,7 @@ def hidden_point_removal(
         points: Finite points; the centres lie outside their hull.
         centers: Camera positions.
         radius_factor: R as a multiple of the largest distance from the camera to a point; at least 1.
+        threads: Views that are worked on at a time; the hulls are found outside the interpreter's lock.
 
     Raises:
         ValueError: Fewer than 3 points, a point or centre that is not finite, or an R that is too small.
@@ -142,7 +146,15 @@ def hidden_point_removal(
         raise ValueError("Hidden point removal needs finite points and cameras.")
     if not radius_factor >= 1:
         raise ValueError(f"The flipping radius must reach every point: a factor of at least 1, not {radius_factor:g}.")
-    return np.stack([_seen_from(points - center, radius_factor) for center in centers.astype(np.float64)])
+
+    def seen_from(center: Float[np.ndarray, " 3"]) -> Bool[np.ndarray, " N"]:
+        return _seen_from(points - center, radius_factor)
+
+    views = centers.astype(np.float64)
+    if threads == 1:
+        return np.stack([seen_from(center) for center in views])
+    with ThreadPoolExecutor(threads) as pool:
+        return np.stack(list(pool.map(seen_from, views)))
 
 
 def _seen_from(offsets: Float[np.ndarray, "N 3"], radius_factor: float) -> Bool[np.ndarray, " N"]:

@@ -301,6 +301,13 @@ def test_hidden_point_removal_sees_what_its_plain_form_sees() -> None:
         np.testing.assert_array_equal(hidden_point_removal(cloud, centers), plain_masks(cloud, centers))
 
 
+def test_several_threads_see_what_one_sees() -> None:
+    centers, points = ring(5).centers, cloud_of("torus").points
+    np.testing.assert_array_equal(
+        hidden_point_removal(points, centers, threads=3), hidden_point_removal(points, centers, threads=1)
+    )
+
+
 def test_hidden_point_removal_refuses_two_points() -> None:
     with pytest.raises(ValueError, match="at least 3 points, not 2"):
         hidden_point_removal(np.eye(3)[:2], FRONT.centers)
