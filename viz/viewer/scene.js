@@ -5,6 +5,7 @@ const POINTS = 0;
 const MARKS = [1, 2, 3];
 const GLYPH_RADIUS = 1.32;
 const FLIGHT_MS = 450;
+const SMALLEST_DISC_PX = 3;
 
 class Scene {
   constructor(plotly, node, onCamera) {
@@ -42,18 +43,18 @@ class Scene {
     return this.queue;
   }
 
-  // Draw a cloud with its marks; see `mark` for what they are.
+  // Draw a cloud with its marks; see `repaint` for what they are.
   draw(data, colors, theme, marks, camera) {
     const first = !this.internals;
     this.data = data;
     this.colors = colors;
     this.marks = JSON.stringify(marks);
     this.fieldOfView = verticalFieldOfView(data.cameras);
-    this.size = this.pointSize();
+    this.style = this.pointStyle();
     const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
     const traces = [
-      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { size: this.size, color: colors, line: { width: 1, color: theme.colors.scene } } },
+      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { ...this.style, color: colors, line: { ...this.style.line, color: theme.colors.scene } } },
       ...this.markLines(marks, theme).map(({ color, width, ...line }) => ({ ...quiet, mode: "lines", ...line, line: { color, width } })),
     ];
     const axis = { visible: false, range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false };
@@ -72,6 +73,7 @@ class Scene {
       await this.plotly.react(this.node, traces, layout, config);
       if (first) {
         this.keepTurntable();
+        this.skipPicking();
         const report = () => this.onCamera(this);
         this.node.on("plotly_relayouting", report);
         this.node.on("plotly_relayout", report);
@@ -91,10 +93,22 @@ class Scene {
     };
   }
 
-  // Dense clouds and small scenes want small points.
-  pointSize() {
+  // The viewer itself finds the point under the pointer, so plotly need not draw them all once more to know it.
+  skipPicking() {
+    const plot = this.internals.glplot;
+    const add = plot.add;
+    const skip = (object) => Object.assign(object, { drawPick() {} });
+    plot.objects.forEach(skip);
+    plot.add = (object) => add(skip(object));
+  }
+
+  // Dense clouds and small scenes want small points. The small ones are squares without an outline: a disc is a polygon
+  // of 21 corners, which costs many times as much and looks the same.
+  pointStyle() {
     const room = clamp(Math.min(this.node.clientWidth, this.node.clientHeight) / 480, 0.6, 1.6);
-    return Math.round(10 * clamp(5.2 * Math.sqrt(1024 / this.data.count), 1.6, 7) * room) / 10;
+    const size = Math.round(10 * clamp(5.2 * Math.sqrt(1024 / this.data.count), 1.6, 7) * room) / 10;
+    const isDisc = size >= SMALLEST_DISC_PX;
+    return { size, symbol: isDisc ? "circle" : "square", line: { width: isDisc ? 1 : 0 } };
   }
 
   // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
@@ -107,19 +121,24 @@ class Scene {
     plot.redraw?.();
   }
 
-  recolor(colors) {
-    if (colors.every((color, n) => color === this.colors[n])) return;
+  // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. One call,
+  // because each call to plotly is a frame of its own.
+  repaint(colors, marks, theme) {
+    const update = {};
+    const put = (key, trace, value) => { (update[key] ??= [])[trace] = value; };
+    if (!colors.every((color, n) => color === this.colors[n])) put("marker.color", POINTS, colors);
+    if (JSON.stringify(marks) !== this.marks) {
+      this.markLines(marks, theme).forEach(({ x, y, z, color }, i) => {
+        for (const [key, value] of Object.entries({ x, y, z, "line.color": color })) put(key, MARKS[i], value);
+      });
+    }
+    if (!Object.keys(update).length) return;
     this.colors = colors;
-    this.enqueue(() => this.plotly.restyle(this.node, { "marker.color": [colors] }, [POINTS]));
-  }
-
-  // Show the rig, the selected view's camera, and its line of sight to the pinned point.
-  mark(marks, theme) {
-    if (JSON.stringify(marks) === this.marks) return;
     this.marks = JSON.stringify(marks);
-    const lines = this.markLines(marks, theme);
-    const all = (field) => lines.map((line) => line[field]);
-    this.enqueue(() => this.plotly.restyle(this.node, { x: all("x"), y: all("y"), z: all("z"), "line.color": all("color") }, MARKS));
+    const traces = [POINTS, ...MARKS];
+    // plotly leaves a trace alone whose value is undefined.
+    for (const key of Object.keys(update)) update[key] = traces.map((trace) => update[key][trace]);
+    this.enqueue(() => this.plotly.restyle(this.node, update, traces));
   }
 
   // From a view's own pose the rig would only stand in the way.
@@ -222,9 +241,11 @@ class Scene {
     this.enqueue(async () => {
       await this.plotly.Plots.resize(this.node);
       this.fitFieldOfView();
-      if (this.size === this.pointSize()) return;
-      this.size = this.pointSize();
-      await this.plotly.restyle(this.node, { "marker.size": this.size }, [POINTS]);
+      const style = this.pointStyle();
+      if (style.size === this.style.size) return;
+      this.style = style;
+      const { size, symbol, line } = style;
+      await this.plotly.restyle(this.node, { "marker.size": size, "marker.symbol": symbol, "marker.line.width": line.width }, [POINTS]);
     });
   }
 }

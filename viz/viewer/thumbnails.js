@@ -14,6 +14,7 @@ class Thumbnails {
   async load(data) {
     this.data = data;
     this.heatLayers = null;
+    this.drawn = null;
     const images = await Promise.all(data.images.map(loadImage));
     if (this.data !== data) return false;
     this.images = images;
@@ -54,11 +55,15 @@ class Thumbnails {
   }
 
   draw(state, colors, strong, theme) {
+    // The images themselves never change, only what is laid over them; the points' colours may with any choice.
+    const overlay = JSON.stringify([state.thumbs, state.point, theme.colors]);
+    const same = overlay === this.drawn && state.thumbs !== "points";
+    this.drawn = overlay;
     this.tiles.forEach(({ button, canvas }, view) => {
       const on = view === state.view;
       button.setAttribute("aria-pressed", String(on));
       button.classList.toggle("pmv-column-view", !on && state.cell?.[1] === view);
-      this.drawTile(canvas.getContext("2d"), view, state, colors, strong, theme);
+      if (!same) this.drawTile(canvas.getContext("2d"), view, state, colors, strong, theme);
     });
   }
 

@@ -209,8 +209,7 @@ class Viewer {
 
   showIn(scene, { colors }, redraw, camera) {
     if (redraw) return scene.draw(this.data, colors, this.theme, this.marks, camera);
-    scene.recolor(colors);
-    scene.mark(this.marks, this.theme);
+    scene.repaint(colors, this.marks, this.theme);
   }
 
   get marks() {
@@ -519,7 +518,7 @@ class Viewer {
   leaveView() {
     if (this.flown === null || !this.data) return;
     this.flown = null;
-    for (const scene of [this.main, this.state.compare && this.compare]) if (scene) scene.mark(this.marks, this.theme);
+    for (const scene of [this.main, this.state.compare && this.compare]) if (scene) scene.repaint(scene.colors, this.marks, this.theme);
   }
 
   clear() {
