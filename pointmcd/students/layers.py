@@ -13,7 +13,7 @@ from pointmcd.projection import PointFeatures, Projection, project
 class DenseNorm(nn.Module):
     """Linear, batch norm over all rows, leaky ReLU (slope 0 is ReLU).
 
-    Works on (..., C): rows stay contiguous, so that VAFP can gather them.
+    Works on (..., C): rows stay contiguous, so that VAFP can read them.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False, slope: float = 0.0) -> None:
