@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
@@ -48,6 +45,7 @@ def neighbourhoods(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k
     Raises:
         ValueError: k is not between 1 and N.
     """
+    points = points.detach()
     count, channels = points.shape[1:]
     if not 1 <= k <= count:
         raise ValueError(f"Of {count} points there are no {k} nearest neighbours.")
@@ -87,7 +85,8 @@ def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"
     """Select by float32 distances, and tell in which rows rounding may have swapped the last one kept for another.
 
     Each distance carries its column in its lowest bits, so a plain partition of the values selects the columns too:
-    numpy's is vectorised, and several times as fast as torch's topk or an indirect partition.
+    numpy's is vectorised, and several times as fast as torch's topk or an indirect partition. (It gains nothing from
+    threads.)
     """
     batch, count, channels = points.shape
     wide = points.dtype == torch.float64 or count >= WIDE_KEY_POINTS
@@ -107,11 +106,10 @@ def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"
 
     nearest = torch.empty(batch, count, k, dtype=torch.int64)
     unsure = torch.empty(batch, count, dtype=torch.bool)
-    shapes = max(1, BLOCK_ELEMENTS // count**2)
+    shapes = max(1, min(batch, BLOCK_ELEMENTS // count**2))
     rows = max(1, min(count, BLOCK_ELEMENTS // count))
-    workers = torch.get_num_threads()
     buffer = torch.empty(shapes * rows * count, dtype=real)
-    with ThreadPoolExecutor(workers) as pool, torch.autocast("cpu", enabled=False):
+    with torch.autocast("cpu", enabled=False):
         for b in range(0, batch, shapes):
             for start in range(0, count, rows):
                 some = left[b : b + shapes, start : start + rows]
@@ -119,7 +117,7 @@ def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"
                 torch.bmm(some, right[b : b + shapes], out=distance)
                 distance.view(integer).bitwise_and_(~column_mask).bitwise_or_(columns)
                 flat = distance.view(-1, count)
-                tuple(pool.map(lambda part: part.partition(k, axis=1), np.array_split(flat.numpy(), workers)))
+                flat.numpy().partition(k, axis=1)
                 inside, outside = flat[:, :k].reshape(*some.shape[:2], k), flat[:, k].view(some.shape[:2])
                 nearest[b : b + shapes, start : start + rows] = inside.view(integer) & column_mask
                 own = square[b : b + shapes, start : start + rows, 0]

@@ -30,8 +30,14 @@ def test_nearest_neighbours_equal_brute_force(channels: int, dtype: torch.dtype)
 
 def test_nearest_neighbours_equal_brute_force_where_a_tree_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "TREE_POINTS", 50)
-    points = random_points(2, 60, 3)
+    points = random_points(2, 60, 3).double().requires_grad_()
     assert torch.equal(knn(points, 1), brute_force(points, 1))
+    assert torch.equal(knn(points, 20), brute_force(points, 20))
+
+
+def test_nearest_neighbours_equal_brute_force_where_numpy_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # as on other devices
+    points = random_points(2, 60, 6)
     assert torch.equal(knn(points, 20), brute_force(points, 20))
 
 

@@ -150,7 +150,7 @@ class _EdgeMoments(torch.autograd.Function):
         offset = by_mean / near.numel() - slope * mean
         by_own = F.embedding_bag(near, around, mode="sum").add_(own, alpha=neighbours)
         by_own.mul_(slope).add_(offset * neighbours)
-        reverse = near.flatten().argsort(stable=True).div_(neighbours, rounding_mode="floor")
+        reverse = near.flatten().int().argsort(stable=True).div_(neighbours, rounding_mode="floor")
         by_around = F.embedding_bag(reverse, own, counts.cumsum(0) - counts, mode="sum").addcmul_(around, times)
         by_around.mul_(slope).addcmul_(times, offset)
         return by_own, by_around, None
