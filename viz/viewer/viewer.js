@@ -84,6 +84,7 @@ class Viewer {
     return {
       ...state,
       view: state.view < data.views ? state.view : 0,
+      least: clamp(state.least, 1, mostWins(data, state)),
       point: state.point !== null && state.point < data.count ? state.point : null,
       cell: null,
       student: data.students[state.student] ? state.student : "distilled",
