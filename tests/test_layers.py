@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pointmcd.projection import PointFeatures, project
-from pointmcd.students.layers import DenseNorm, everything
+from pointmcd.students.layers import DenseNorm, _Moments, everything
 
 
 def layer_with_mixed_scales(*, bias: bool, slope: float) -> DenseNorm:
@@ -55,3 +55,11 @@ def test_the_mask_of_everything_pools_over_the_whole_shape() -> None:
     x, _ = inputs()
     pooled = project(PointFeatures(x), everything(x))
     assert torch.equal(pooled.features[:, 0], x.amax(dim=1))
+
+
+def test_mean_and_covariance_have_their_gradients() -> None:
+    rows = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    mean, covariance = _Moments.apply(rows)
+    assert torch.allclose(mean, rows.mean(dim=0))
+    assert torch.allclose(covariance, torch.cov(rows.T, correction=0))
+    assert torch.autograd.gradcheck(_Moments.apply, (rows,))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from pointmcd.projection import PointFeatures, Projection, project
 
@@ -51,13 +54,30 @@ class DenseNorm(nn.Module):
         weight = self.linear.weight
         with torch.autocast(x.device.type, enabled=False):  # variances want full precision
             rows = x.flatten(0, -2).to(weight.dtype)
-            mean_input = rows.mean(dim=0)
-            deviation = rows - mean_input
-            covariance = deviation.T @ deviation / len(rows)
+            mean_input, covariance = _Moments.apply(rows)  # type: ignore[no-untyped-call]
             mean = F.linear(mean_input, weight, self.linear.bias)
             variance = ((weight @ covariance) * weight).sum(dim=1)
         update_running_statistics(self.norm, mean.detach(), variance.detach(), rows=len(rows))
         return mean, variance
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and covariance of rows; of a symmetric matrix, the gradient takes one product where autograd takes two."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Float[Tensor, "R C"]) -> tuple[Float[Tensor, " C"], Float[Tensor, "C C"]]:
+        mean = rows.mean(dim=0)
+        deviation = rows - mean
+        ctx.save_for_backward(deviation)
+        return mean, deviation.T @ deviation / len(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_mean: Float[Tensor, " C"], by_covariance: Float[Tensor, "C C"]) -> Float[Tensor, "R C"]:
+        (deviation,) = ctx.saved_tensors
+        # Deviations add up to nothing, so the covariance does not hear of the mean.
+        count = len(deviation)
+        return torch.addmm(by_mean / count, deviation, (by_covariance + by_covariance.T) / count)
 
 
 @torch.no_grad()
