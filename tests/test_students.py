@@ -366,3 +366,15 @@ def test_trunk_and_output_layer_make_the_encoder(name: str) -> None:
     with torch.inference_mode():
         trunk = encoder.trunk(cloud())
         assert torch.equal(encoder.output_layer(trunk.values), encoder(cloud()).values)
+
+
+def test_an_edge_convolution_may_have_more_neighbours_than_a_byte_counts() -> None:
+    torch.manual_seed(0)
+    ours = EdgeConv(3, 4, neighbours=300).double()
+    naive = NaiveEdgeConv(ours).double()
+    x = torch.randn(1, 310, 3, dtype=torch.float64)
+    inputs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    weight = torch.randn(1, 310, 4, dtype=torch.float64)
+    (ours(inputs[0]) * weight).sum().backward()
+    (row_wise(naive, inputs[1]) * weight).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)

@@ -73,8 +73,9 @@ class _NeighbourMax(torch.autograd.Function):
         count, channels = own.shape
         neighbours = near.shape[1]
         out = torch.empty_like(own)
-        # A winner is kept as its place among the neighbours: one byte instead of eight.
-        winners = own.new_empty(own.shape if any(ctx.needs_input_grad) else 0, dtype=torch.uint8)
+        # A winner is kept as its place among the neighbours: one byte instead of eight, where that suffices.
+        place = torch.uint8 if neighbours <= 256 else torch.int32
+        winners = own.new_empty(own.shape if any(ctx.needs_input_grad) else 0, dtype=place)
         places = torch.arange(neighbours, dtype=around.dtype, device=own.device)[:, None]
         step = max(1, GATHER_ELEMENTS // (neighbours * channels))
         buffer = around.new_empty(step * neighbours, channels)
