@@ -55,6 +55,8 @@ class Viewer {
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
     Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false });
     this.state = this.stateOfAddress();
+    // Fetched while Python still computes; where it fails, the first shape says so.
+    loadPlotly(config.plotly).catch(() => {});
     this.stopping = new AbortController();
     this.buildControls();
     this.listen();
