@@ -26,7 +26,6 @@ from pointmcd.types import (
     Analysis,
     Cameras,
     CheckpointError,
-    PointCloud,
     Prediction,
     Renders,
     Sampling,
@@ -34,7 +33,7 @@ from pointmcd.types import (
     ShapeError,
     StudentView,
 )
-from pointmcd.visibility import visible_points
+from pointmcd.visibility import resolve_method, visible_points
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -184,7 +183,7 @@ def analyze(
             cameras, renders = same_images.cameras, same_images.renders
         else:
             renders = clock("render", render_points, cloud.points, cameras)
-        method = _named(visibility, cloud)
+        method = resolve_method(visibility, cloud)
         same_masks = same_images if same_images and same_images.visibility.method == method else None
         if same_masks:
             seen = same_masks.visibility
@@ -238,13 +237,6 @@ def _is_same_rig(first: Cameras, second: Cameras) -> bool:
         and np.array_equal(first.world_to_camera, second.world_to_camera)
         and np.array_equal(first.intrinsics, second.intrinsics)
     )
-
-
-def _named(visibility: str, cloud: PointCloud) -> str:
-    """Name the test that "auto" stands for, as `visible_points` takes it."""
-    if visibility != "auto":
-        return visibility
-    return "hpr" if cloud.mesh_faces is None else "raycast"
 
 
 def _answers_by_weights(analysis: Analysis | None) -> dict[str, StudentView]:

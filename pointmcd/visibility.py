@@ -49,10 +49,7 @@ def visible_points(
     Raises:
         ValueError: An unknown method, ray casting without a mesh, or renders of something else.
     """
-    if method == "auto":
-        method = "hpr" if cloud.mesh_faces is None else "raycast"
-    if method not in METHODS:
-        raise ValueError(f"A visibility method is one of auto, {', '.join(METHODS)}, not {method!r}.")
+    method = resolve_method(method, cloud)
     in_camera = to_camera(cloud.points, cameras)
     pixels = to_pixels(in_camera, cameras)
     inside = _inside(in_camera, pixels, cameras.image_size)
@@ -63,6 +60,19 @@ def visible_points(
         margin=np.where(inside, behind, 0).astype(np.float32),
         method=method,
     )
+
+
+def resolve_method(method: str, cloud: PointCloud) -> str:
+    """Say which method "auto" stands for: ray casting with a mesh, hidden point removal without.
+
+    Raises:
+        ValueError: An unknown method.
+    """
+    if method == "auto":
+        return "hpr" if cloud.mesh_faces is None else "raycast"
+    if method not in METHODS:
+        raise ValueError(f"A visibility method is one of auto, {', '.join(METHODS)}, not {method!r}.")
+    return method
 
 
 def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
