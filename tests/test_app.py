@@ -275,6 +275,15 @@ def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Pat
         assert arrays["visibility"].shape == (4, 1024)
 
 
+def test_another_visibility_keeps_the_renders_that_are_shown(cube: Path, models: Any) -> None:
+    opened = open_source(Source(cube, "cube.off"))
+    first = app.analyse(opened, Options(views=4), models)
+    second = app.analyse(opened, Options(views=4, visibility="hpr"), models, before=first)
+    assert second.analysis.renders is first.analysis.renders
+    assert second.analysis.visibility.method == "hpr"
+    assert "render" not in second.analysis.timings_ms
+
+
 def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(cube: Path, tmp_path: Path) -> None:
     visit = app.Visit()
     assert visit.choose(Source(cube, "cube.off")) is None
