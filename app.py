@@ -57,7 +57,8 @@ UPLOAD_LIMIT = "100mb"
 LONGEST_NAME = 120
 # A visitor's files are deleted this long after they came: seconds between sweeps, age in seconds.
 DELETE_CACHE = (600, 7200)
-# An analysis takes about 10 MB; the visitor least lately active is forgotten first.
+# An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor least lately
+# active is forgotten first.
 SESSIONS_KEPT = 100
 PORTS_TRIED = 100
 
@@ -117,35 +118,48 @@ class Shown:
     analysis: Analysis
 
 
+_CHOOSING = threading.Lock()  # for a moment, by all visits: Gradio copies a visit, and a lock cannot be copied
+
+
 @dataclass(eq=False)
 class Visit:
     """What one visitor chose and sees: kept on the server, seen by nobody else.
 
-    The events of a visit overlap: an example may be picked while a large file is still being read. So a choice opens
-    its shape only if it is still the newest one when the shape has been read.
+    The events of a visit overlap: an example may be picked while a large file is still being read. So choices are
+    counted, and none replaces the shape of a later one.
 
     Attributes:
-        wanted: The newest choice.
-        opened: The shape of the newest choice that could be read.
+        choices: How many were made.
+        wanted: The newest choice that was not refused.
+        refused: Why the newest choice was refused; None where it was not, or where the visitor has moved on.
+        opened: The shape of the newest choice that has been read.
+        opened_by: Which choice that was, counted from 1.
         shown: What the page shows; on its way to become `opened` with the chosen options.
     """
 
+    choices: int = 0
     wanted: Source | None = None
+    refused: str | None = None
     opened: Opened | None = None
+    opened_by: int = 0
     shown: Shown | None = None
 
     def choose(self, source: Source) -> str | None:
         """Read a shape and open it; return a sentence where it is refused. The opened one then stays."""
-        self.wanted = source
+        with _CHOOSING:
+            self.choices += 1
+            number, before = self.choices, self.wanted
+            self.wanted, self.refused = source, None
         try:
             opened = open_source(source)
         except ShapeError as error:
-            if self.wanted is not source:
-                return None
-            self.wanted = self.opened.source if self.opened else None
-            return str(error)
-        if self.wanted is source:
-            self.opened = opened
+            with _CHOOSING:
+                if self.wanted is source:
+                    self.wanted, self.refused = before, str(error)
+            return self.refused
+        with _CHOOSING:
+            if number > self.opened_by:
+                self.opened, self.opened_by = opened, number
         return None
 
 
@@ -234,9 +248,9 @@ def students_with_weights(get_models: Callable[[], Models]) -> tuple[str, ...]:
         return (Options.student,)
 
 
-def card_of(shown: Shown, notes: Sequence[str]) -> dict[str, Any]:
-    """What the file card says when all is well."""
-    return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown)}
+def card_of(shown: Shown, notes: Sequence[str], *, refused: str | None = None) -> dict[str, Any]:
+    """What the file card says of the shape that is shown, under the refusal of a file that came after it."""
+    return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown), "refusal": refused}
 
 
 def refusal(sentence: object) -> Any:
@@ -347,7 +361,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             """
             options, shape, before, nothing = options_of(*chosen), visit.opened, visit.shown, gr.skip()
             if shape is None:
-                return visit, nothing, refusal("This visit's shape is no longer on the server: choose one again.")
+                gone = "This visit's shape is no longer on the server: choose one again."
+                return visit, nothing, refusal(visit.refused or gone)
             if before and before.opened is shape and before.options == options:
                 return visit, nothing, nothing
             usable, remark = usable_options(shape, options)
@@ -356,7 +371,12 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             except (ShapeError, CheckpointError) as error:
                 return visit, nothing if before else {"error": str(error)}, refusal(error)
             bundle = make_bundle(now.analysis)
-            return visit, bundle, card_of(now, [*bundle["notes"], *remark])
+            return visit, bundle, card_of(now, [*bundle["notes"], *remark], refused=visit.refused)
+
+        def show_with_options(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:
+            """Do `show` after a touch of the options: the visitor has read what was refused before."""
+            visit.refused = None
+            return show(visit, *chosen)
 
         def analyze(
             file: str | None,
@@ -397,7 +417,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         ).then(**then_show)
         up.input(turn, [visit, up], [visit, card], **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
-        gr.on(touched, **then_show)
+        gr.on(touched, **then_show | {"fn": show_with_options})
 
         def saver(write: Callable[[Shown, Path], None], suffix: str) -> Callable[[Visit], str | None]:
             def save(visit: Visit) -> str | None:
@@ -487,8 +507,9 @@ def choose_upload(visit: Visit, up: str, file: str | None, own_name: str) -> tup
         return visit, gr.skip(), gr.skip(), None
     source = Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up)
     message = refusal(visit.choose(source))
-    is_open = visit.opened is not None and visit.opened.source is source
-    return visit, message, gr.Gallery(selected_index=None) if is_open else gr.skip(), None
+    # By its path, because the same file may have been turned while it was read.
+    is_newest = visit.wanted is not None and visit.wanted.path == source.path
+    return visit, message, gr.Gallery(selected_index=None) if is_newest else gr.skip(), None
 
 
 def turn(visit: Visit, up: str) -> tuple[Visit, Any]:
@@ -497,7 +518,7 @@ def turn(visit: Visit, up: str) -> tuple[Visit, Any]:
 
 
 def summary_of(shown: Shown) -> dict[str, Any]:
-    """The object that the command line prints with --json."""
+    """The object that the command line prints with --json; its timings are of the stages that were computed."""
     from pointmcd.analysis import summary
 
     return summary(shown.analysis)
@@ -511,7 +532,7 @@ def write_npz(shown: Shown, path: Path) -> None:
 
 
 def write_json(shown: Shown, path: Path) -> None:
-    """Write the object that the command line prints with --json."""
+    """Write what `summary_of` gives."""
     path.write_text(json.dumps(summary_of(shown), indent=1), encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
 """How fast are the renders and the visibility of a whole data set made, against the plain form of every step?
 
 Run on an idle machine: `python -m benchmarks.bm_prepare`. The clouds are our own shapes, stretched at random, of 1,024
-points, seen by 12 cameras, drawn at 224 and kept at 96 pixels; tests/test_data.py holds both forms to the same bytes.
+points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/test_render.py and tests/test_visibility.py hold
+both forms to the same bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How fast is visibility-aware feature projection, and how much memory does it take, against the released formula?
 
 Run on an idle machine: `python -m benchmarks.bm_vafp [--record]`. Features are rectified noise; masks are those of
-hidden point removal on synthetic shapes, about two fifths seen. Before a row is printed, the fast form's view features
-must equal the twin's exactly, and its gradient to 1e-5.
+hidden point removal on synthetic shapes, about two fifths seen. Before a speed-up is printed, the fast form's view
+features must equal the twin's exactly, and its gradient to 1e-5.
 """
 
 from __future__ import annotations

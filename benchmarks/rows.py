@@ -53,34 +53,21 @@ class Row:
 def alternating(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
     """Time calls in turn, so that a busy moment of the machine hits all of them; the shortest time of each, seconds.
 
-    One untimed round warms caches and compiled kernels. On a GPU each call is waited for.
+    One untimed round warms caches and compiled kernels.
     """
     times = [float("inf")] * len(calls)
     for attempt in range(repeats + 1):
         for which, call in enumerate(calls):
-            _wait()
             started = time.perf_counter()
             call()
-            _wait()
             if attempt:
                 times[which] = min(times[which], time.perf_counter() - started)
     return times
 
 
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def peak_memory(call: Callable[[], object]) -> float:
-    """Measure by how many MB a call raises this process's resident memory at most (Linux), or the GPU's where used."""
+    """Measure by how many MB a call raises this process's resident memory at most (Linux)."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        _wait()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before_kb = _status("VmRSS")
@@ -94,14 +81,11 @@ def _status(field: str) -> int:
 
 
 def machine() -> str:
-    """Name what the rows were measured on."""
-    if torch.cuda.is_available():
-        hardware = torch.cuda.get_device_name()
-    else:
-        cpu = Path("/proc/cpuinfo")
-        lines = cpu.read_text().splitlines() if cpu.exists() else []
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")
-        hardware = f"{os.cpu_count()} cores of {model}"
+    """Name what the rows were measured on: every benchmark here computes on the CPU."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")
+    hardware = f"{os.cpu_count()} cores of {model}"
     return f"{hardware}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
@@ -137,7 +121,9 @@ def record(name: str, rows: Sequence[Row]) -> Path:
 
 
 def _commit() -> str:
-    answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    """Name the measured code; "-dirty" where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    answer = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"
 
 

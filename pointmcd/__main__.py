@@ -218,7 +218,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
     _add_weights(analyze, default=None)
 
-    prepare = commands.add_parser("prepare", help="render a data set and test visibility, once for all training")
+    prepare = commands.add_parser(
+        "prepare", help="render a data set and test visibility, once for distilling and judging"
+    )
     prepare.set_defaults(run=_prepare)
     prepare.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")

@@ -95,6 +95,9 @@ def load_point_set(path: str | Path) -> PointSet:
         raise ShapeError(f"{path}: class_names must be a list of names, not of shape {names.shape}.")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= len(names):
         raise ShapeError(f"{path}: every label must be an index into its {len(names)} class_names.")
+    alone = np.flatnonzero((points == points[:, :1]).all(axis=(1, 2)))
+    if len(alone):
+        raise ShapeError(f"{path}: all points of cloud {alone[0]} lie in one place.")
     return PointSet(points.astype(np.float32), labels.astype(np.int64), tuple(str(name) for name in names))
 
 
@@ -213,11 +216,8 @@ def _prepare(
     if masks:
         shapes["visibility"] = (count, views, (size + 7) // 8)
     done_file = home / "done.json"
-    done: set[int] = set(json.loads(done_file.read_text())) if done_file.exists() else set()
-    for name, shape in shapes.items():
-        if not (home / f"{name}.npy").exists():
-            with written_whole(home / f"{name}.npy") as partial:
-                np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
+    made = [_make_array(home / f"{name}.npy", shape) for name, shape in shapes.items()]
+    done = set() if any(made) else _read_done(done_file)
     todo = [start for start in range(0, count, CHUNK) if start not in done]
     jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
     left = sum(len(job[0]) for job in jobs)
@@ -236,6 +236,23 @@ def _prepare(
             finally:
                 _note_done(done_file, done)
     return home, left
+
+
+def _make_array(path: Path, shape: tuple[int, ...]) -> bool:
+    """Lay out an empty array where there is none; tell whether there was none."""
+    if path.exists():
+        return False
+    with written_whole(path) as partial:
+        np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
+    return True
+
+
+def _read_done(path: Path) -> set[int]:
+    """Read which chunks are done; a damaged list costs time, not data: all are made again."""
+    try:
+        return set(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return set()
 
 
 @contextmanager

@@ -70,9 +70,11 @@ def run_teacher(
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
     result = judge_teacher(shipped, load_point_set(test).labelled_by(train.class_names), cache)
+    usual = get_recipe("teacher", recipe.name).backbone
+    command = "train-teacher" + ("" if recipe.backbone == usual else f" --backbone {recipe.backbone}")
     return save_weights(
         shipped, weights, name="teacher", network=network,
-        training=_training_notes("train-teacher", data, test, recipe, run, train),
+        training=_training_notes(command, data, test, recipe, run, train),
         metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
     )  # fmt: skip
 

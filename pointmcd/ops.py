@@ -18,7 +18,8 @@ WIDE_KEY_POINTS = 8192
 def knn(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
     """Find the k nearest points of each point, itself included, in Euclidean distance; nearest first.
 
-    Of equally distant points the lower index comes first.
+    Of equally distant points among them the lower index comes first; which of those at the k-th distance are among
+    them is not promised.
 
     Raises:
         ValueError: k is not between 1 and N.
@@ -97,6 +98,7 @@ def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"
 
     x = points.to(real)
     x = x - x.mean(dim=1, keepdim=True)
+    x = x / x.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(real).tiny)  # squares stay in range
     square = x.square().sum(-1, keepdim=True)
     one = torch.ones_like(square)
     left, right = torch.cat([-2 * x, square, one], dim=-1), torch.cat([x, one, square], dim=-1).transpose(1, 2)
@@ -122,7 +124,7 @@ def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"
                 nearest[b : b + shapes, start : start + rows] = inside.view(integer) & column_mask
                 own = square[b : b + shapes, start : start + rows, 0]
                 doubt = rounding * (3 * own + 2 * outside) + 2 * cut * outside
-                unsure[b : b + shapes, start : start + rows] = outside - inside.amax(-1) <= doubt
+                unsure[b : b + shapes, start : start + rows] = ~(outside - inside.amax(-1) > doubt)
     return nearest, unsure
 
 

@@ -16,6 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+# torch offers the kernel behind `torch.sparse.mm(..., "amax")` under this name, without a promise to keep it.
+_HAS_KERNEL = hasattr(torch.ops.aten, "_sparse_mm_reduce_impl")
+
 
 @dataclass(frozen=True, eq=False)
 class PointFeatures:
@@ -34,7 +37,7 @@ class PointFeatures:
 
 
 class Projection(NamedTuple):
-    """View features and the points that made them.
+    """View features and the points that made them; which point stands for features that are NaN is not promised.
 
     Attributes:
         features: (B, V, D).
@@ -83,7 +86,7 @@ def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
             f"Visibility must be (B, V, M) = ({features.shape[0]}, V, {features.shape[1]}) for these features, "
             f"not {tuple(visibility.shape)}."
         )
-    if features.device.type == "cpu" and not torch.compiler.is_compiling():
+    if features.device.type == "cpu" and _HAS_KERNEL and not torch.compiler.is_compiling():
         pooled, winners = _SparsePool.apply(features, visibility)  # type: ignore[no-untyped-call]
         return pooled, winners
     return masked_pool(features, visibility)
@@ -122,7 +125,7 @@ class _SparsePool(torch.autograd.Function):
             columns=row.div(views, rounding_mode="floor").mul_(points).add_(seen),
             rows=features.flatten(0, 1),
         )
-        winners = torch.cat([seen, seen.new_tensor([-1])])[entry].view(batch, views, -1)
+        winners = torch.cat([seen, seen.new_tensor([-1])])[entry].view(batch, views, features.shape[2])
         ctx.save_for_backward(winners)
         ctx.points = points
         ctx.mark_non_differentiable(winners)
@@ -136,7 +139,9 @@ class _SparsePool(torch.autograd.Function):
         # One flat list of points: scattering along the first dimension is the fast case.
         shape = torch.arange(batch)[:, None, None] * ctx.points
         target = (winners.clamp(min=0) + shape).flatten(0, 1)
-        out = gradient.new_zeros(batch * ctx.points, channels).scatter_add_(0, target, gradient.flatten(0, 1))
+        out = gradient.new_zeros(batch * ctx.points, channels)
+        if len(out):
+            out.scatter_add_(0, target, gradient.flatten(0, 1))
         return out.view(batch, ctx.points, channels), None
 
 

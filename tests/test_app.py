@@ -326,6 +326,23 @@ def test_a_choice_that_was_read_too_late_changes_and_says_nothing(
     assert visit.opened.source is visit.wanted is newest
 
 
+def test_a_bad_file_does_not_cost_the_good_one_that_is_still_being_read(
+    cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit, read = app.Visit(), app.open_source
+
+    def slow(source: Source) -> app.Opened:
+        if source.name == "good.off":  # while it is read, a bad file is dropped
+            assert str(visit.choose(Source(tmp_path / "missing.off", "missing.off"))).startswith("missing.off")
+        return read(source)
+
+    monkeypatch.setattr(app, "open_source", slow)
+    assert visit.choose(Source(cube, "good.off")) is None
+    assert visit.opened is not None
+    assert visit.opened.source.name == visit.wanted.name == "good.off"
+    assert str(visit.refused).startswith("missing.off"), "the refusal is still to be said"
+
+
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
 def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
     event, visit = type("Event", (), {"index": index})(), app.Visit()

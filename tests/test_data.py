@@ -315,3 +315,34 @@ def test_other_points_or_settings_have_a_cache_of_their_own(clouds: np.ndarray, 
         for points, size in ((few, 16), (few, 24), (few[:, ::-1].copy(), 16))
     }
     assert len(folders) == 3
+
+
+def test_a_lost_array_is_made_again_although_every_chunk_was_done(
+    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
+) -> None:
+    home = tmp_path / cache.folder.name
+    home.mkdir()
+    np.save(home / "images.npy", np.array(cache.images))  # visibility.npy is gone
+    (home / "done.json").write_text(json.dumps([0, 32]))
+    again = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert np.array_equal(again.visibility, cache.visibility)
+
+
+def test_a_damaged_list_of_what_is_done_costs_no_data(cache: ViewCache, clouds: np.ndarray, tmp_path: Path) -> None:
+    home = tmp_path / cache.folder.name
+    home.mkdir()
+    np.save(home / "images.npy", np.zeros_like(cache.images))
+    np.save(home / "visibility.npy", np.zeros_like(cache.visibility))
+    (home / "done.json").write_text("[0, 3")
+    again = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert np.array_equal(again.images, cache.images)
+
+
+def test_a_cloud_with_all_points_in_one_place_is_refused_by_its_number(tmp_path: Path) -> None:
+    path = write_point_set(tmp_path / "set.npz", per_class=2)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content["points"][3] = 0.5
+    np.savez(path, **content)
+    with pytest.raises(ShapeError, match=r"set\.npz: all points of cloud 3 lie in one place\."):
+        load_point_set(path)

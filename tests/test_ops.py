@@ -94,6 +94,12 @@ def test_nearest_neighbours_equal_brute_force_far_from_the_origin() -> None:
     assert torch.equal(knn(points, 5), brute_force(points, 5))
 
 
+@pytest.mark.parametrize("scale", [1e-22, 1e19, 1e25])
+def test_nearest_neighbours_equal_brute_force_at_any_scale(scale: float) -> None:
+    points = torch.randn(2, 100, 3, generator=torch.Generator().manual_seed(0)) * scale
+    assert torch.equal(knn(points, 5), brute_force(points, 5))
+
+
 def test_the_first_neighbour_is_the_point_itself() -> None:
     points = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(1))
     assert torch.equal(knn(points, 3)[..., 0], torch.arange(50).expand(2, -1))

@@ -158,6 +158,30 @@ def test_a_file_that_takes_long_to_read_does_not_replace_a_later_choice(
     assert refusal(page) == ""
 
 
+def test_a_refusal_stays_in_sight_when_the_shape_before_it_is_shown_late(
+    visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visit()
+    compute = app.analyse
+
+    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+        time.sleep(2)
+        return compute(*shape_and_options, **rest)
+
+    monkeypatch.setattr(app, "analyse", slow)
+    page.get_by_alt_text("mug", exact=True).click()
+    page.wait_for_timeout(500)
+    (tmp_path / "empty.ply").write_text("")
+    send(page, tmp_path / "empty.ply")
+    wait_until_shown(page, "mug.ply")
+    page.wait_for_timeout(1000)
+    assert refusal(page).startswith("empty.ply")
+    page.get_by_label("number input for Views").fill("3")
+    page.get_by_label("number input for Views").blur()
+    page.wait_for_function("() => document.querySelectorAll('.pmv-thumb').length === 3")
+    page.wait_for_function("() => document.querySelector('#card .refusal').hidden")
+
+
 def test_of_two_files_dropped_in_a_hurry_the_second_is_shown(
     visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

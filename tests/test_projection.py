@@ -317,3 +317,14 @@ def test_a_mask_that_does_not_fit_the_points_is_refused_whatever_the_back_end(sh
     features = torch.zeros(1, 7, 4)
     with pytest.raises(ValueError, match=r"must be \(B, V, M\) = \(1, V, 7\) for these features"):
         view_pool.__wrapped__(features, torch.ones(shape, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("size", [(0, 3, 5, 2), (2, 0, 5, 2), (2, 3, 0, 2)], ids=["no shapes", "no views", "no points"])
+def test_where_there_is_nothing_to_pool_the_answer_is_empty_or_zero(size: tuple[int, int, int, int]) -> None:
+    batch, views, points, channels = size
+    features = torch.randn(batch, points, channels, requires_grad=True)
+    pooled = view_pool(features, torch.ones(batch, views, points, dtype=torch.bool))
+    assert torch.equal(pooled, torch.zeros(batch, views, channels))
+    pooled.sum().backward()
+    assert features.grad is not None
+    assert features.grad.shape == features.shape
