@@ -103,7 +103,7 @@ async ([caption, file]) => {
 
 def measure() -> list[Row]:
     """Measure everything; about two minutes on two idle cores."""
-    models = load_models()
+    models = load_models(device="cpu")
     shape = make_shape("chair").shape
     small = analyze(shape, models, points=2048, views=16)
     large = analyze(shape, models, points=20_000, views=12)

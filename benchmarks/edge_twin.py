@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.twins import repeated_view_pool
 from pointmcd.distill import Student
 from pointmcd.students.dgcnn import SLOPE, EdgeConv
 
@@ -93,8 +94,6 @@ class NaiveStudent(nn.Module):
         for edge in self.edges:
             x = edge(x)
             levels.append(x)
-        features = F.relu(self.norm(self.fusion(torch.cat(levels, dim=1))))  # (B, D, N)
-        _, logits = self.head.classify(features.amax(dim=2))
-        repeated = features[:, None].repeat(1, visibility.shape[1], 1, 1)  # (B, V, D, N)
-        views = (repeated * visibility[:, :, None].to(features.dtype)).amax(dim=3)
-        return logits, self.head.alignment(views)
+        features = F.relu(self.norm(self.fusion(torch.cat(levels, dim=1)))).transpose(1, 2)  # (B, N, D)
+        _, logits = self.head.classify(features.amax(dim=1))
+        return logits, self.head.alignment(repeated_view_pool(features, visibility))
