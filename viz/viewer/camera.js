@@ -5,7 +5,7 @@ const HALF_RANGE = 1.6;
 const SPAN = 2.1;
 const HOME_AZIMUTH = -55;
 const HOME_ELEVATION = 22;
-const HOME_DISTANCE = 2.15;
+const HOME_DISTANCE = 2.3;
 
 function projectToImage(cameras, view, x, y, z) {
   const m = cameras.matrices[view];
