@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -121,7 +122,9 @@ def record(name: str, rows: Sequence[Row]) -> Path:
 
 
 def _commit() -> str:
-    """Name the measured code; "-dirty" where it was changed since."""
+    """Name the measured code; "-dirty" where it was changed since, "unknown" without git or a repository."""
+    if shutil.which("git") is None:
+        return "unknown"
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     answer = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"

@@ -64,6 +64,13 @@ def test_rows_are_kept_with_date_commit_and_machine(tmp_path: Path, monkeypatch:
     assert all(row["date"] == time.strftime("%Y-%m-%d") and row["commit"] and "torch" in row["machine"] for row in kept)
 
 
+def test_without_git_the_measured_code_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "RESULTS", tmp_path / "results")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with rows.record("bm_pool", [Row("pooling", "time", 1.0, "ms")]).open(encoding="utf-8") as file:
+        assert [row["commit"] for row in csv.DictReader(file)] == ["unknown"]
+
+
 def test_one_table_holds_the_rows_of_every_benchmark_and_a_broken_one_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
