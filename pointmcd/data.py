@@ -218,8 +218,8 @@ def _prepare(
     done_file = home / "done.json"
     made = [_make_array(home / f"{name}.npy", shape) for name, shape in shapes.items()]
     done = set() if any(made) else _read_done(done_file)
-    todo = [start for start in range(0, count, CHUNK) if start not in done]
-    jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in todo]
+    missing = [start for start in range(0, count, CHUNK) if start not in done]
+    jobs = [(points[start : start + CHUNK], start, str(home), image_size, views) for start in missing]
     left = sum(len(job[0]) for job in jobs)
     if jobs:
         processes = min(workers or min(os.cpu_count() or 1, 1 + len(jobs) // CHUNKS_PER_START), len(jobs))

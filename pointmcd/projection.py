@@ -87,7 +87,7 @@ def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
             f"not {tuple(visibility.shape)}."
         )
     if features.device.type == "cpu" and _HAS_KERNEL and not torch.compiler.is_compiling():
-        pooled, winners = _SparsePool.apply(features, visibility)  # type: ignore[no-untyped-call]
+        pooled, winners = _SparsePool.apply(features, visibility)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
         return pooled, winners
     return masked_pool(features, visibility)
 

@@ -79,4 +79,5 @@ def test_reading_a_file_does_not_pay_for_torch() -> None:
 def test_training_runs_on_a_machine_without_the_packages_of_the_page() -> None:
     absent = ("gradio", "plotly", "matplotlib", "open3d", "trimesh", "PIL")
     block = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in absent)
-    run(f"{block}import pointmcd.__main__, pointmcd.experiment, pointmcd.train, pointmcd.evaluate, pointmcd.data")
+    training = "pointmcd.__main__, pointmcd.experiment, pointmcd.train, pointmcd.evaluate, pointmcd.data"
+    assert run(f"{block}import {training}; print('imported')").strip() == "imported"

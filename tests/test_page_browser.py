@@ -262,6 +262,7 @@ def test_a_reader_that_crashes_costs_one_sentence(visit: Any, tmp_path: Path, mo
         page.wait_for_function("() => document.querySelector('#card .refusal').textContent.includes('crash.off')")
     send(page, write_cube(tmp_path / "alive.off"))
     wait_until_shown(page, "alive.off")
+    assert refusal(page) == ""
 
 
 def test_a_hostile_file_name_is_shown_as_text(visit: Any, tmp_path: Path) -> None:

@@ -915,9 +915,10 @@ def test_random_damage_gives_a_shape_or_one_sentence():
                 damaged[place] = generator.integers(0, 256)
             cut = bytes(damaged[: generator.integers(len(damaged) // 2, len(damaged) + 1)])
             try:
-                parse(cut, Path(name).suffix)
+                shape = parse(cut, Path(name).suffix)
             except ShapeError:
                 continue
+            assert np.isfinite(shape.vertices).all(), name
 
 
 # The border: files, processes, names

@@ -50,9 +50,9 @@ class EdgeConv(nn.Module):
         # Autocast may multiply in bfloat16; gathering is not faster in it, and sums want full precision.
         own = F.linear(rows, own_weight - difference_weight).to(norm.weight.dtype)
         around = F.linear(rows, difference_weight).to(norm.weight.dtype)
-        extreme = _NeighbourMax.apply(own, around, near)  # type: ignore[no-untyped-call]
+        extreme = _NeighbourMax.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
         if self.training:
-            mean, variance = _EdgeMoments.apply(own, around, near)  # type: ignore[no-untyped-call]
+            mean, variance = _EdgeMoments.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
             update_running_statistics(norm, mean.detach() * sign, variance.detach(), rows=near.numel())
         else:
             assert norm.running_mean is not None

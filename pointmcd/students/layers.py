@@ -54,7 +54,7 @@ class DenseNorm(nn.Module):
         weight = self.linear.weight
         with torch.autocast(x.device.type, enabled=False):  # variances want full precision
             rows = x.flatten(0, -2).to(weight.dtype)
-            mean_input, covariance = _Moments.apply(rows)  # type: ignore[no-untyped-call]
+            mean_input, covariance = _Moments.apply(rows)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
             mean = F.linear(mean_input, weight, self.linear.bias)
             variance = ((weight @ covariance) * weight).sum(dim=1)
         update_running_statistics(self.norm, mean.detach(), variance.detach(), rows=len(rows))
