@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -51,6 +52,9 @@ class Row:
         return "met" if (self.value >= self.target if self.at_least else self.value <= self.target) else "missed"
 
 
+Measure: TypeAlias = Callable[[], Sequence[Row]]
+
+
 def alternating(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
     """Time calls in turn, so that a busy moment of the machine hits all of them; the shortest time of each, seconds.
 
@@ -61,9 +65,16 @@ def alternating(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
         for which, call in enumerate(calls):
             started = time.perf_counter()
             call()
+            _finish()
             if attempt:
                 times[which] = min(times[which], time.perf_counter() - started)
     return times
+
+
+def _finish() -> None:
+    """Wait for a GPU in use: its kernels run on after the call that ordered them."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def peak_memory(call: Callable[[], object]) -> float:
@@ -76,17 +87,30 @@ def peak_memory(call: Callable[[], object]) -> float:
     return (_status("VmHWM") - before_kb) * 1024 / 1e6
 
 
+def peak_gpu_memory(call: Callable[[], object]) -> float:
+    """Measure by how many MB a call raises the memory that its tensors hold on the GPU at most."""
+    gc.collect()
+    _finish()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    _finish()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
 def _status(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def machine() -> str:
-    """Name what the rows were measured on: every benchmark here computes on the CPU."""
+    """Name what the rows were measured on; the GPU where one was used."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")
     hardware = f"{os.cpu_count()} cores of {model}"
+    if torch.cuda.is_initialized():
+        hardware = f"{torch.cuda.get_device_name()}, {hardware}"
     return f"{hardware}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
@@ -130,14 +154,29 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-def run(name: str, measure: Callable[[], Sequence[Row]], about: str) -> None:
-    """Be the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to."""
+def run(name: str, measure: Measure, about: str, *, on_gpu: Measure | None = None) -> None:
+    """Be the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to.
+
+    Args:
+        name: Of the module and of its file in results/.
+        measure: The rows on a CPU.
+        about: One sentence for --help.
+        on_gpu: The rows on a GPU (`--device cuda`), where the benchmark has any.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--record", action="store_true", help=f"append the rows to benchmarks/results/{name}.csv")
     parser.add_argument("--json", metavar="FILE", help="also write the rows there (`python -m benchmarks` reads them)")
+    if on_gpu is not None:
+        parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure on; default: cpu")
     options = parser.parse_args()
+    chosen = measure
+    if on_gpu is not None and options.device == "cuda":
+        if not torch.cuda.is_available():
+            parser.error("this torch sees no CUDA device; leave --device out to measure on the CPU")
+        torch.cuda.init()
+        chosen = on_gpu
     print(f"{machine()}, commit {_commit()}", flush=True)
-    rows = measure()
+    rows = chosen()
     if options.json:
         Path(options.json).write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
     print(table(rows))
