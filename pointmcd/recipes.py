@@ -92,7 +92,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     ("dgcnn", "cpu"): Recipe(
         name="cpu", optimizer="sgd", learning_rate=0.05, final_learning_rate=1e-4, warmup=0.05, weight_decay=5e-4,
-        epochs=12, batch_size=16, smoothing=0.2, views_per_step=4, points_per_step=512, task_weight=1.0,
+        epochs=16, batch_size=16, smoothing=0.2, views_per_step=4, points_per_step=512, task_weight=1.0,
         distil_weight=10.0, source=_OURS,
     ),
 }  # fmt: skip
