@@ -29,7 +29,7 @@ def full_matrix_neighbours(points: Tensor, k: int) -> Tensor:
 def full_matrix_ball(points: Tensor, centers: Tensor, *, radius: float, k: int) -> Tensor:
     """Sort the indices of all points in the ball, as PointNet++ implementations do; nearest where there are none."""
     distance = (centers[:, :, None] - points[:, None]).square().sum(-1)
-    index = torch.arange(points.shape[1]).expand_as(distance).clone()
+    index = torch.arange(points.shape[1], device=points.device).expand_as(distance).clone()
     index[distance > radius**2] = points.shape[1]
     found = index.sort(dim=-1).values[..., :k]
     first = torch.where(found[..., :1] == points.shape[1], distance.argmin(-1, keepdim=True), found[..., :1])
@@ -67,7 +67,7 @@ class NaiveEdgeConv(nn.Module):
         rows = x.transpose(1, 2)
         batch, count, channels = rows.shape
         nearest = self.graph(rows.detach(), min(self.neighbours, count))
-        flat = (nearest + torch.arange(batch)[:, None, None] * count).flatten()
+        flat = (nearest + torch.arange(batch, device=x.device)[:, None, None] * count).flatten()
         around = rows.reshape(-1, channels)[flat].view(batch, count, -1, channels)
         center = rows[:, :, None].expand_as(around)
         edges = torch.cat([center, around - center], dim=-1).permute(0, 3, 1, 2).contiguous()  # (B, 2C, N, k)
@@ -88,6 +88,7 @@ class NaiveStudent(nn.Module):
         self.norm.load_state_dict(encoder.output_layer.norm.state_dict())
         self.head = type(ours.head)(linear.out_features, classes=ours.head.classifier.out_features)
         self.head.load_state_dict(ours.head.state_dict())
+        self.to(linear.weight.device)
 
     def forward(self, points: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         levels, x = [], points.transpose(1, 2)

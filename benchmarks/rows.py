@@ -65,13 +65,13 @@ def alternating(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
         for which, call in enumerate(calls):
             started = time.perf_counter()
             call()
-            _finish()
+            finish()
             if attempt:
                 times[which] = min(times[which], time.perf_counter() - started)
     return times
 
 
-def _finish() -> None:
+def finish() -> None:
     """Wait for a GPU in use: its kernels run on after the call that ordered them."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
@@ -90,11 +90,11 @@ def peak_memory(call: Callable[[], object]) -> float:
 def peak_gpu_memory(call: Callable[[], object]) -> float:
     """Measure by how many MB a call raises the memory that its tensors hold on the GPU at most."""
     gc.collect()
-    _finish()
+    finish()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     call()
-    _finish()
+    finish()
     return (torch.cuda.max_memory_allocated() - before) / 1e6
 
 

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from pointmcd.gpu import runs_kernels
+
 # At most this many distances are held at once: 4 MB in float32, which stay in the cache.
 BLOCK_ELEMENTS = 1 << 20
 # From this many points on, a tree over 3-D coordinates is faster than all distances (benchmarks/bm_neighbours.py).
@@ -52,6 +54,11 @@ def neighbourhoods(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k
         raise ValueError(f"Of {count} points there are no {k} nearest neighbours.")
     if k == count:
         return torch.arange(count, device=points.device).expand(len(points), count, -1).contiguous()
+    if runs_kernels(points):
+        from pointmcd.neighbour_kernels import can_select, select_neighbours  # needs triton
+
+        if can_select(points, k):
+            return select_neighbours(points, k)
     if points.device.type != "cpu" or torch.compiler.is_compiling():
         return torch.stack([_rank(shape.double(), slice(None), k) for shape in points])
     if channels <= 3 and count >= TREE_POINTS:

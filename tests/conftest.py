@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+
+# Without a GPU, our kernels are tested in Triton's interpreter, which must be chosen before triton is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 if TYPE_CHECKING:
     from pointmcd.analysis import Models
@@ -15,8 +21,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder as training leaves it: teacher, PointNet distilled and plain, all with random weights."""
-    import torch
-
     from pointmcd.checkpoints import build_network, save_weights
 
     folder = tmp_path_factory.mktemp("weights")

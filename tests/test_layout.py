@@ -7,6 +7,7 @@ import ast
 import pkgutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_the_app_imports_only_viz_pointmcd_gradio_and_the_standard_library() -> 
 
 
 def test_importing_every_module_reads_no_weights_opens_no_connection_and_starts_nothing() -> None:
-    imports = "".join(f"import {name}\n" for name in [*MODULES, "app"])
+    # Triton's kernels are imported where triton is: on a GPU's torch, or with requirements-dev.txt on Linux.
+    modules = [name for name in MODULES if find_spec("triton") or not name.endswith("_kernels")]
+    imports = "".join(f"import {name}\n" for name in [*modules, "app"])
     assert run(f"{WATCH}{imports}print(json.dumps(deeds))").strip() == "[]"
 
 

@@ -99,3 +99,25 @@ def test_a_benchmark_hands_its_rows_over_as_json(
     rows.run("bm_pool", lambda: [kept], "about")
     assert [Row(**fields) for fields in json.loads((tmp_path / "rows.json").read_text())] == [kept]
     assert "met" in capsys.readouterr().out
+
+
+def test_gpu_rows_of_edge_convolutions_are_reckoned_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same calls on the CPU, at a toy size: a GPU is seldom there, and a benchmark that breaks there is none."""
+    from benchmarks import bm_edgeconv
+
+    calls: list[object] = []
+    monkeypatch.setattr(bm_edgeconv, "peak_gpu_memory", lambda call: float(calls.append(call()) or len(calls)))
+    found = bm_edgeconv.measure_gpu(batch=2, count=32, views=2, device="cpu")
+    assert [row.verdict for row in found] == [found[0].verdict, "", "met", "met"]
+    assert found[2].value == 1
+    assert found[0].target == 8
+
+
+def test_a_gpu_that_is_not_there_is_named_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bm_x", "--device", "cuda"])
+    monkeypatch.setattr(rows.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        rows.run("bm_x", list, "x", on_gpu=list)
+    assert "this torch sees no CUDA device" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pointmcd.gpu import runs_kernels
 from pointmcd.ops import neighbourhoods
 from pointmcd.projection import PointFeatures
 from pointmcd.students.layers import DenseNorm, update_running_statistics
@@ -50,9 +51,8 @@ class EdgeConv(nn.Module):
         # Autocast may multiply in bfloat16; gathering is not faster in it, and sums want full precision.
         own = F.linear(rows, own_weight - difference_weight).to(norm.weight.dtype)
         around = F.linear(rows, difference_weight).to(norm.weight.dtype)
-        extreme = _NeighbourMax.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
-        if self.training:
-            mean, variance = _EdgeMoments.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
+        extreme, mean, variance = _reduce(own, around, near, statistics=self.training)
+        if mean is not None and variance is not None:
             update_running_statistics(norm, mean.detach() * sign, variance.detach(), rows=near.numel())
         else:
             assert norm.running_mean is not None
@@ -61,6 +61,22 @@ class EdgeConv(nn.Module):
         scale = norm.weight * sign * torch.rsqrt(variance + norm.eps)
         activated = F.leaky_relu(torch.addcmul(norm.bias - mean * scale, extreme, scale), SLOPE)
         return activated.view(batch, count, -1)
+
+
+def _reduce(
+    own: Float[Tensor, "R D"], around: Float[Tensor, "R D"], near: Int[Tensor, "R k"], *, statistics: bool
+) -> tuple[Float[Tensor, "R D"], Float[Tensor, " D"] | None, Float[Tensor, " D"] | None]:
+    """Take the maximum of each point's edges and, where asked to, mean and variance over all edges."""
+    if runs_kernels(own) and own.dtype == torch.float32 and near.shape[1] <= 256:
+        from pointmcd.students.edge_kernels import EdgeReduction  # needs triton, which a CPU's torch comes without
+
+        extreme, mean, variance = EdgeReduction.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
+        return (extreme, mean, variance) if statistics else (extreme, None, None)
+    extreme = _NeighbourMax.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
+    if not statistics:
+        return extreme, None, None
+    mean, variance = _EdgeMoments.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
+    return extreme, mean, variance
 
 
 class _NeighbourMax(torch.autograd.Function):
