@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pointmcd.cameras import IMAGE_SIZE, ring
+from pointmcd.gpu import upload
 from pointmcd.render import draw_points
 from pointmcd.teachers import to_input_size
 from pointmcd.types import ShapeError
@@ -128,7 +129,8 @@ def scale_and_shift(
     low, high = scale
     factors = torch.rand(shape, generator=generator) * (high - low) + low
     moves = (torch.rand(shape, generator=generator) * 2 - 1) * shift
-    return points * factors.to(points) + moves.to(points)
+    factors, moves = (upload(values, points.device).to(points) for values in (factors, moves))
+    return points * factors + moves
 
 
 def augmented_copies(

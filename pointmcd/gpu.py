@@ -1,4 +1,4 @@
-"""Can our Triton kernels run on this tensor? Without a GPU or without triton, plain torch does the same work."""
+"""What must be done otherwise on a GPU? Whether our Triton kernels run, and how small tensors get there without a wait."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def runs_kernels(tensor: Tensor) -> bool:
     `torch.compile` traces the plain form: it makes kernels of its own.
     """
     return tensor.is_cuda and _has_triton() and not torch.compiler.is_compiling()
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring what the CPU drew at random to the device; a GPU goes on with its work meanwhile.
+
+    torch waits for all of a GPU's work before it reads memory that the system may move: so it is pinned first.
+    """
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pointmcd.data import PointSet, scale_and_shift
 from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed_cross_entropy
 from pointmcd.evaluate import BATCH, accuracy, predict
+from pointmcd.gpu import upload
 from pointmcd.recipes import SGD_MOMENTUM, Recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError, ShapeError
@@ -230,7 +231,7 @@ def teacher_loss(
             chosen.float() / 255, scale=recipe.image_scale, shift=recipe.image_shift, generator=generator
         )
         output = model(grey[:, :, None].expand(-1, -1, 3, -1, -1))
-        target = answers[batch.to(device)]
+        target = answers[upload(batch, device)]
         whole = smoothed_cross_entropy(output.logits, target, smoothing=recipe.smoothing)
         each = smoothed_cross_entropy(
             output.view_logits.flatten(0, 1), target.repeat_interleave(views.shape[1]), smoothing=recipe.smoothing
@@ -277,9 +278,9 @@ def student_loss(
     )
 
     def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = batch.to(device)
-        views = _random_views(len(batch), packed.shape[1], recipe.views_per_step, generator).to(device)
-        kept = torch.randperm(points.shape[1], generator=generator)[: recipe.points_per_step].to(device)
+        rows = upload(batch, device)
+        views = upload(_random_views(len(batch), packed.shape[1], recipe.views_per_step, generator), device)
+        kept = upload(torch.randperm(points.shape[1], generator=generator)[: recipe.points_per_step], device)
         seen = _unpack(packed[rows[:, None], views], points.shape[1])[:, :, kept]
         cloud = scale_and_shift(points[rows][:, kept], scale=recipe.scale, shift=recipe.shift, generator=generator)
         output: StudentOutput = model(cloud, seen)
@@ -321,7 +322,7 @@ def move_images(
     theta[:, 0, 0], theta[:, 1, 1] = mirror / stretch[:, 0], 1 / stretch[:, 1]
     theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * shift
     flat = images.flatten(0, 1)[:, None]
-    grid = F.affine_grid(theta.to(images), list(flat.shape), align_corners=False)
+    grid = F.affine_grid(upload(theta, images.device).to(images), list(flat.shape), align_corners=False)
     return F.grid_sample(flat, grid, align_corners=False).view_as(images)
 
 
