@@ -1,4 +1,4 @@
-"""What must be done otherwise on a GPU? Whether our Triton kernels run, and how small tensors get there without a wait."""
+"""What is different on a GPU? Whether our Triton kernels run, and how small tensors get there without a wait."""
 
 from __future__ import annotations
 
