@@ -32,10 +32,24 @@ def knn(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
         for shape, neighbours in zip(points, members, strict=True):
             for start in range(0, len(shape), rows):
                 block = neighbours[start : start + rows]
-                own, others = shape[start : start + rows, None].double(), shape[block].double()
-                order = (others - own).square().sum(-1).argsort(dim=-1, stable=True)
+                order, unsure = _order(shape, shape[start : start + rows], block)
                 block.copy_(block.gather(1, order))
+                if unsure.any():
+                    again = block[unsure].sort(dim=-1).values
+                    order, _ = _order(shape.double(), shape[start : start + rows][unsure].double(), again)
+                    block[unsure] = again.gather(1, order)
     return members
+
+
+def _order(
+    points: Float[Tensor, "N C"], own: Float[Tensor, "R C"], members: Int[Tensor, "R k"]
+) -> tuple[Int[Tensor, "R k"], Bool[Tensor, " R"]]:
+    """Sort members by distance, and tell in which rows rounding may have swapped two."""
+    around = torch.nn.functional.embedding(members, points)
+    distance, order = around.sub_(own[:, None]).square_().sum(-1).sort(dim=-1, stable=True)
+    kind, terms = torch.finfo(points.dtype), points.shape[1] + 3
+    rounding = 2 * terms * (kind.eps * distance[:, 1:] + kind.tiny)
+    return order, ~(distance.diff(dim=-1) > rounding).all(dim=-1)
 
 
 @torch.no_grad()
