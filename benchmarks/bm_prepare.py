@@ -21,7 +21,7 @@ from scipy.spatial import ConvexHull, cKDTree
 from benchmarks import rows
 from benchmarks.rows import Row
 from pointmcd.cameras import ring, to_camera, to_pixels
-from pointmcd.data import augmented_copies, prepare_views
+from pointmcd.data import augmented_copies
 from pointmcd.render import (
     AMBIENT,
     DISC_NEIGHBOUR,
@@ -35,6 +35,7 @@ from pointmcd.shapes import sample_points
 from pointmcd.synthetic import SHAPES, make_shape
 from pointmcd.teachers import to_input_size
 from pointmcd.types import Cameras
+from pointmcd.view_cache import prepare_views
 from pointmcd.visibility import HPR_RADIUS_FACTOR, hidden_point_removal
 
 ABOUT = "Normals, renders and visibility of a data set: clouds a second, and the time for ModelNet40."

@@ -81,19 +81,23 @@ def _as_text(result: dict[str, Any]) -> str:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from pointmcd.data import load_point_set, prepare_views
+    from pointmcd.analysis import pick_device
+    from pointmcd.data import load_point_set
+    from pointmcd.view_cache import prepare_views
 
     if not SMALLEST_IMAGE <= options.image_size <= IMAGE_SIZE:
         raise ValueError(
             f"Renders are drawn at {IMAGE_SIZE} pixels and kept at {SMALLEST_IMAGE} to {IMAGE_SIZE} a side, not at "
             f"{options.image_size}."
         )
+    device = pick_device(options.device)
     data = load_point_set(options.data)
     started = time.perf_counter()
     try:
         cache = prepare_views(
-            data.points, options.cache, image_size=options.image_size, views=options.views, workers=options.workers or 0
-        )
+            data.points, options.cache, image_size=options.image_size, views=options.views,
+            workers=options.workers or 0, device=device,
+        )  # fmt: skip
     except KeyboardInterrupt:
         print("pointmcd: stopped; the same command goes on where it stopped.", file=sys.stderr)
         sys.exit(130)  # what shells expect after Ctrl-C
@@ -226,7 +230,8 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
     prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
     prepare.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
-    prepare.add_argument("--workers", type=_positive, help="processes (default: one per core)")
+    prepare.add_argument("--workers", type=_positive, help="processes on a CPU (default: one per core)")
+    _add_device(prepare)
 
     teacher = commands.add_parser("train-teacher", help="train the image network on point renders")
     teacher.set_defaults(run=_train_teacher)
@@ -281,6 +286,10 @@ def _add_weights(command: argparse.ArgumentParser, *, default: str | None) -> No
     command.add_argument(
         "--weights", default=default, metavar="FOLDER", help=f"weights and manifest (default: {shown})"
     )
+    _add_device(command)
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 

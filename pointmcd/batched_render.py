@@ -139,7 +139,8 @@ def _shade(
     x, y, z = (normals[:, None, :, axis] for axis in range(3))
     turned = [turn[:, :, axis, 0] * x + turn[:, :, axis, 1] * y + turn[:, :, axis, 2] * z for axis in range(3)]
     ahead = in_camera.unbind(-1)
-    distance = (ahead[0] * ahead[0] + ahead[1] * ahead[1] + ahead[2] * ahead[2]).sqrt()
+    # By float64: torch's own float32 root is one unit of the last place off at times.
+    distance = (ahead[0] * ahead[0] + ahead[1] * ahead[1] + ahead[2] * ahead[2]).double().sqrt().float()
     facing = (turned[0] * ahead[0] + turned[1] * ahead[1] + turned[2] * ahead[2]).abs() / distance.clamp(min=1e-6)
     behind = ((ahead[2] - to_center[None, :, None] + 1) / 2).clamp(0, 1)
     brightness = (AMBIENT + (1 - AMBIENT) * facing) * (1 - (1 - FAR_BRIGHTNESS) * behind)

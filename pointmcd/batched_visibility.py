@@ -22,8 +22,8 @@ from torch import Tensor
 
 from pointmcd.visibility import HPR_RADIUS_FACTOR
 
-# Points that are worked on at a time, and values of one matrix product: 128 MB and 512 MB.
-POINTS_AT_A_TIME = 1 << 18
+# Points that are worked on at a time (some 700 bytes each), and values of one matrix product (4 bytes each).
+POINTS_AT_A_TIME = 1 << 21
 PRODUCT_ELEMENTS = 1 << 27
 # The first three corners of a point stand around its direction at this angle, and reach this far (the farthest flipped
 # point reaches 1). They are no points of the cloud: most of them lie inside its hull and are soon exchanged. Around a
@@ -45,10 +45,7 @@ MOST_ROUNDS = 100
 
 @torch.no_grad()
 def batched_hidden_point_removal(
-    points: Float[Tensor, "B N 3"],
-    centers: Float[Tensor, "V 3"],
-    *,
-    radius_factor: float = HPR_RADIUS_FACTOR,
+    points: Float[Tensor, "B N 3"], centers: Float[Tensor, "V 3"]
 ) -> Bool[Tensor, "B V N"]:
     """Find the points seen from each centre: `pointmcd.visibility.hidden_point_removal` for many clouds.
 
@@ -57,28 +54,25 @@ def batched_hidden_point_removal(
     Args:
         points: Finite points of each cloud; the centres lie outside their hull.
         centers: Camera positions.
-        radius_factor: R as a multiple of the largest distance from the camera to a point; at least 1.
 
     Raises:
-        ValueError: Fewer than 3 points, or an R that is too small.
+        ValueError: Fewer than 3 points.
     """
     shapes, count, _ = points.shape
     if count < 3:
         raise ValueError(f"Hidden point removal needs at least 3 points, not {count}.")
-    if not radius_factor >= 1:
-        raise ValueError(f"The flipping radius must reach every point: a factor of at least 1, not {radius_factor:g}.")
     seen = torch.zeros(shapes * len(centers), count, dtype=torch.bool, device=points.device)
     pairs = torch.cartesian_prod(torch.arange(shapes), torch.arange(len(centers))).to(points.device)
     some = max(1, POINTS_AT_A_TIME // count)
     with _whole_float32(points.device):
         for pair, found in zip(pairs.split(some), seen.split(some), strict=True):
-            _mark_corners(_flipped(points[pair[:, 0]], centers[pair[:, 1]], radius_factor), found)
+            _mark_corners(_flipped(points[pair[:, 0]], centers[pair[:, 1]]), found)
     return seen.view(shapes, len(centers), count)
 
 
 @contextmanager
 def _whole_float32(device: torch.device) -> Iterator[None]:
-    """Keep matrix products from being rounded to fewer bits (TF32, autocast), which would miss one corner in ten."""
+    """Keep matrix products from being rounded to fewer bits (TF32, autocast), in which corners would not win."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -88,13 +82,11 @@ def _whole_float32(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _flipped(
-    points: Float[Tensor, "G N 3"], centers: Float[Tensor, "G 3"], radius_factor: float
-) -> Float[Tensor, "G N 3"]:
+def _flipped(points: Float[Tensor, "G N 3"], centers: Float[Tensor, "G 3"]) -> Float[Tensor, "G N 3"]:
     """Flip about the centres, in units of 2R, in which all points lie close under the unit sphere."""
     offsets = points.double() - centers.double()[:, None]
     distance: Tensor = torch.linalg.vector_norm(offsets, dim=-1, keepdim=True).clamp(min=1e-12)
-    inset = distance / (2 * radius_factor * distance.amax(dim=1, keepdim=True))
+    inset = distance / (2 * HPR_RADIUS_FACTOR * distance.amax(dim=1, keepdim=True))
     return offsets / distance * (1 - inset)
 
 

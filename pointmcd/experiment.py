@@ -16,16 +16,7 @@ from torch import nn
 
 from pointmcd.analysis import pick_device
 from pointmcd.checkpoints import WEIGHTS, Entry, build_network, load_weights, read_manifest, save_weights, to_half
-from pointmcd.data import (
-    PointSet,
-    ViewCache,
-    augmented_copies,
-    load_point_set,
-    prepare_renders,
-    prepare_views,
-    split_validation,
-    written_whole,
-)
+from pointmcd.data import PointSet, augmented_copies, load_point_set, split_validation
 from pointmcd.distill import Student
 from pointmcd.evaluate import Accuracy, Alignment, accuracy, predict, view_alignment
 from pointmcd.labels import MODELNET40
@@ -33,6 +24,7 @@ from pointmcd.recipes import VALIDATION_SHARE, Recipe, get_recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.train import Run, teacher_features, teacher_predict, train_student, train_teacher
 from pointmcd.types import CheckpointError, ShapeError
+from pointmcd.view_cache import ViewCache, prepare_renders, prepare_views, written_whole
 
 SPLIT_SEED = 0  # the validation split is the same for every network and training seed
 MODELNET40_LICENCE = (
@@ -49,12 +41,13 @@ def run_teacher(
     whole = load_point_set(data)
     rows, held_out = split_validation(whole.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
     train, validation = whole.subset(rows), whole.subset(held_out)
-    views = prepare_views(whole.points, cache, image_size=recipe.input_size)
+    target = pick_device(device)
+    views = prepare_views(whole.points, cache, image_size=recipe.input_size, device=target)
     if recipe.rendered_copies:
         copies = augmented_copies(
             train.points, copies=recipe.rendered_copies, scale=recipe.scale, shift=recipe.shift, seed=seed
         )
-        renders = prepare_renders(copies, cache, image_size=recipe.input_size)
+        renders = prepare_renders(copies, cache, image_size=recipe.input_size, device=target)
     else:
         renders = views.images[rows]
     network = {
@@ -63,7 +56,7 @@ def run_teacher(
         "input_size": recipe.input_size,
         "classes": len(train.class_names),
     }
-    run = Run(Path(out), seed, pick_device(device), identity=f"{network} data={whole.sha256}")
+    run = Run(Path(out), seed, target, identity=f"{network} data={whole.sha256}")
     model = train_teacher(
         train.labels, renders, validation.labels, views.images[held_out], recipe, run, classes=len(train.class_names)
     )
@@ -96,7 +89,7 @@ def run_student(
     teacher, teacher_entry = find_teacher(weights, target)
     identity = f"{network} data={train.sha256} teacher={teacher_entry.sha256}"
     run = Run(Path(out), seed, target, identity=identity)
-    views = prepare_views(train.points, cache, image_size=teacher.input_size)
+    views = prepare_views(train.points, cache, image_size=teacher.input_size, device=target)
     taught = cached_features(teacher, teacher_entry.sha256, views)
     rows, held_out = split_validation(train.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
     model = train_student(
@@ -169,7 +162,7 @@ def cached_features(teacher: ClassificationTeacher, sha256: str, views: ViewCach
 
 def judge_teacher(teacher: ClassificationTeacher, test: PointSet, cache: str | Path) -> Accuracy:
     """Accuracy of the teacher on point renders of a set."""
-    views = prepare_views(test.points, cache, image_size=teacher.input_size)
+    views = _views_of(test, teacher, cache)
     return accuracy(teacher_predict(teacher, views.images), test.labels)
 
 
@@ -182,10 +175,15 @@ def judge_alignment(
     student: Student, teacher: ClassificationTeacher, sha256: str, test: PointSet, cache: str | Path
 ) -> Alignment:
     """How a student's view descriptors lie to the teacher's on a set."""
-    views = prepare_views(test.points, cache, image_size=teacher.input_size)
+    views = _views_of(test, teacher, cache)
     taught = cached_features(teacher, sha256, views)
     seen: Bool[np.ndarray, "S V N"] = views.masks(np.arange(len(test)), test.points.shape[1])
     return view_alignment(student, test.points, seen, taught.astype(np.float32))
+
+
+def _views_of(test: PointSet, teacher: ClassificationTeacher, cache: str | Path) -> ViewCache:
+    device = next(teacher.parameters()).device
+    return prepare_views(test.points, cache, image_size=teacher.input_size, device=device)
 
 
 def _rounded(model: nn.Module, network: dict[str, Any], device: torch.device) -> nn.Module:

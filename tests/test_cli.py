@@ -325,7 +325,7 @@ def test_a_stopped_prepare_says_how_to_go_on(
     def stopped(job: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pointmcd.data._prepare_chunk", stopped)
+    monkeypatch.setattr("pointmcd.view_cache._prepare_chunk", stopped)
     with pytest.raises(SystemExit, match="130"):
         main(["prepare", "--data", str(chairs(tmp_path / "data.npz")), "--cache", str(tmp_path / "cache")])
     assert capsys.readouterr().err == "pointmcd: stopped; the same command goes on where it stopped.\n"

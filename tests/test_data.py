@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import pointmcd.data
-from pointmcd.cameras import ring
 from pointmcd.data import (
     PointSet,
-    ViewCache,
     augmented_copies,
     load_point_set,
-    prepare_renders,
-    prepare_views,
     scale_and_shift,
     split_validation,
-    written_whole,
 )
 from pointmcd.labels import MODELNET40
-from pointmcd.render import render_points
-from pointmcd.teachers import to_input_size
 from pointmcd.types import ShapeError
-from pointmcd.visibility import hidden_point_removal
 from tests.conftest import write_point_set
 
 MODELNET = Path(__file__).parents[2] / "shared/data/modelnet40_points/modelnet40_1024_test.npz"
@@ -187,155 +177,6 @@ def test_augmented_copies_are_moved_at_most_by_the_shift_and_are_the_same_for_th
     assert 0.08 < np.abs(centres).max() <= 0.1 + 1e-6
     again = augmented_copies(cloud, copies=200, scale=(1.0, 1.0), shift=0.1, seed=0)
     assert np.array_equal(copies, again)
-
-
-CLOUDS = 35  # two chunks, the second one short
-VIEWS = 2
-
-
-@pytest.fixture(scope="module")
-def clouds() -> np.ndarray:
-    points = np.random.default_rng(0).normal(size=(CLOUDS, 37, 3))
-    points /= np.linalg.norm(points, axis=2, keepdims=True)
-    return (points * [1, 0.7, 0.5]).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def cache(clouds: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ViewCache:
-    return prepare_views(clouds, tmp_path_factory.mktemp("cache"), image_size=48, views=VIEWS, workers=1)
-
-
-@pytest.mark.parametrize("row", [0, 31, 32, 34])
-def test_the_cache_holds_each_clouds_renders_and_visibility(cache: ViewCache, clouds: np.ndarray, row: int) -> None:
-    cameras = ring(VIEWS)
-    whole = torch.from_numpy(render_points(clouds[row], cameras).images[..., 0])[:, None]
-    assert np.array_equal(cache.images[row], to_input_size(whole, 48)[:, 0].numpy())
-    seen = hidden_point_removal(clouds[row].astype(np.float64), cameras.centers)
-    assert np.array_equal(cache.masks(np.array([row]), 37)[0], seen)
-    assert 0 < seen.mean() < 1
-
-
-def test_renders_alone_are_those_of_the_whole_cache_without_visibility(
-    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
-) -> None:
-    images = prepare_renders(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    assert np.array_equal(images, cache.images)
-    assert not list(tmp_path.glob("*/visibility.npy"))
-
-
-def test_a_full_cache_is_used_as_it_is(cache: ViewCache, clouds: np.ndarray) -> None:
-    before = (cache.folder / "images.npy").stat().st_mtime_ns
-    again = prepare_views(clouds, cache.folder.parent, image_size=48, views=VIEWS)
-    assert again.folder == cache.folder
-    assert (cache.folder / "images.npy").stat().st_mtime_ns == before
-
-
-def test_a_cache_says_how_many_clouds_it_had_to_prepare(cache: ViewCache, clouds: np.ndarray) -> None:
-    assert cache.prepared == CLOUDS
-    assert prepare_views(clouds, cache.folder.parent, image_size=48, views=VIEWS).prepared == 0
-
-
-def test_what_was_done_before_a_failure_is_not_done_again(
-    cache: ViewCache, clouds: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare_chunk = pointmcd.data._prepare_chunk
-
-    def failing(job: tuple[np.ndarray, int, str, int, int]) -> int:
-        if job[1]:
-            raise OSError("no space left")
-        return prepare_chunk(job)
-
-    monkeypatch.setattr(pointmcd.data, "_prepare_chunk", failing)
-    with pytest.raises(OSError, match="no space left"):
-        prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    monkeypatch.setattr(pointmcd.data, "_prepare_chunk", prepare_chunk)
-    resumed = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    assert resumed.prepared == CLOUDS - 32
-    assert np.array_equal(resumed.images, cache.images)
-    assert np.array_equal(resumed.visibility, cache.visibility)
-
-
-def test_two_processes_prepare_what_one_does(cache: ViewCache, clouds: np.ndarray, tmp_path: Path) -> None:
-    both = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=2)
-    assert np.array_equal(both.images, cache.images)
-    assert np.array_equal(both.visibility, cache.visibility)
-
-
-@pytest.mark.parametrize(
-    ("points", "views", "message"), [(2, VIEWS, "at least 3 points, not 2"), (9, 0, "not 0"), (9, 65, "not 65")]
-)
-def test_what_cannot_be_prepared_is_refused_before_anything_is_written(
-    points: int, views: int, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        prepare_views(np.zeros((4, points, 3), dtype=np.float32), tmp_path, image_size=48, views=views)
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_interrupted_cache_goes_on_with_the_missing_chunks(
-    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
-) -> None:
-    home = tmp_path / cache.folder.name
-    home.mkdir()
-    images, visibility = np.array(cache.images), np.array(cache.visibility)
-    images[32:], visibility[32:] = 0, 0  # the second chunk was never written
-    images[0] = 77  # a mark on the first, which must not be made again
-    np.save(home / "images.npy", images)
-    np.save(home / "visibility.npy", visibility)
-    (home / "done.json").write_text(json.dumps([0]))
-    resumed = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    assert (resumed.images[0] == 77).all()
-    assert np.array_equal(resumed.images[1:], cache.images[1:])
-    assert np.array_equal(resumed.visibility[32:], cache.visibility[32:])
-
-
-def test_a_file_that_is_not_written_to_its_end_is_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "kept.json"
-    path.write_text("[0]")
-
-    def killed_while_writing() -> None:
-        with written_whole(path) as partial:
-            partial.write_text("[0, 3")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        killed_while_writing()
-    assert path.read_text() == "[0]"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_finished_cache_leaves_no_partial_files(cache: ViewCache) -> None:
-    assert {path.name for path in cache.folder.iterdir()} == {"images.npy", "visibility.npy", "done.json"}
-
-
-def test_other_points_or_settings_have_a_cache_of_their_own(clouds: np.ndarray, tmp_path: Path) -> None:
-    few = clouds[:1]
-    folders = {
-        prepare_views(points, tmp_path, image_size=size, views=VIEWS, workers=1).folder
-        for points, size in ((few, 16), (few, 24), (few[:, ::-1].copy(), 16))
-    }
-    assert len(folders) == 3
-
-
-def test_a_lost_array_is_made_again_although_every_chunk_was_done(
-    cache: ViewCache, clouds: np.ndarray, tmp_path: Path
-) -> None:
-    home = tmp_path / cache.folder.name
-    home.mkdir()
-    np.save(home / "images.npy", np.array(cache.images))  # visibility.npy is gone
-    (home / "done.json").write_text(json.dumps([0, 32]))
-    again = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    assert np.array_equal(again.visibility, cache.visibility)
-
-
-def test_a_damaged_list_of_what_is_done_costs_no_data(cache: ViewCache, clouds: np.ndarray, tmp_path: Path) -> None:
-    home = tmp_path / cache.folder.name
-    home.mkdir()
-    np.save(home / "images.npy", np.zeros_like(cache.images))
-    np.save(home / "visibility.npy", np.zeros_like(cache.visibility))
-    (home / "done.json").write_text("[0, 3")
-    again = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
-    assert np.array_equal(again.images, cache.images)
 
 
 def test_a_cloud_with_all_points_in_one_place_is_refused_by_its_number(tmp_path: Path) -> None:

@@ -1,0 +1,278 @@
+"""Where do the renders and the visibility of a whole point set lie, and how are they made once?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int, UInt8
+from tqdm import tqdm
+
+from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_visibility import batched_hidden_point_removal
+from pointmcd.cameras import IMAGE_SIZE, ring
+from pointmcd.render import draw_points
+from pointmcd.teachers import to_input_size
+from pointmcd.visibility import hidden_point_removal
+
+CHUNK = 32  # shapes a worker prepares at a time: also the grain of resuming
+CHUNKS_PER_START = 8  # a further process imports torch in the time that it would take to prepare this many chunks
+POINTS_PER_BATCH = 1 << 17  # that a GPU prepares at a time: 128 clouds of 1,024, some 3 GB with 12 views
+CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
+
+
+@dataclass(frozen=True, eq=False)
+class ViewCache:
+    """Renders and visibility of a whole point set, memory-mapped.
+
+    Attributes:
+        images: Grey renders, downsampled from 224 x 224 to the teacher's input size.
+        visibility: Hidden point removal's mask, 8 points a byte.
+        folder: Where the arrays lie; teacher features are cached beside them.
+        prepared: How many clouds were computed now; the others lay there.
+    """
+
+    images: UInt8[np.ndarray, "S V H W"]
+    visibility: UInt8[np.ndarray, "S V bytes"]
+    folder: Path
+    prepared: int = 0
+
+    def masks(self, rows: Int[np.ndarray, " B"], points: int) -> Bool[np.ndarray, "B V N"]:
+        """Unpack the visibility of some shapes."""
+        return np.unpackbits(self.visibility[rows], axis=-1, count=points).astype(bool)
+
+
+def prepare_views(
+    points: Float32[np.ndarray, "S N 3"],
+    folder: str | Path,
+    *,
+    image_size: int,
+    views: int = 12,
+    workers: int = 0,
+    device: torch.device | None = None,
+    batched: bool | None = None,
+) -> ViewCache:
+    """Render every cloud and test its visibility once; an interrupted run goes on where it stopped.
+
+    Args:
+        points: Normalised clouds.
+        folder: Caches live here, one sub-folder per content and setting.
+        image_size: The teacher's input size in pixels.
+        views: Cameras on the ring.
+        workers: Processes on a CPU; 0 takes one per core where there is enough to do.
+        device: Where to compute; None is the CPU.
+        batched: Whether many clouds are computed at once in this process; None does so on any device but a CPU, where
+            it is slower. What is computed so has a cache of its own, as rounding may hide a point from it.
+
+    Raises:
+        ValueError: A number of views that no ring has, or clouds of less than 3 points.
+    """
+    setting = _Setting(image_size, views, masks=True, device=_batch_device(device, batched))
+    home, prepared = _prepare(points, Path(folder), setting, workers)
+    return ViewCache(
+        images=np.load(home / "images.npy", mmap_mode="r"),
+        visibility=np.load(home / "visibility.npy", mmap_mode="r"),
+        folder=home,
+        prepared=prepared,
+    )
+
+
+def prepare_renders(
+    points: Float32[np.ndarray, "S N 3"],
+    folder: str | Path,
+    *,
+    image_size: int,
+    views: int = 12,
+    workers: int = 0,
+    device: torch.device | None = None,
+    batched: bool | None = None,
+) -> UInt8[np.ndarray, "S V H W"]:
+    """Do `prepare_views` without visibility: of augmented clouds only the teacher's images are wanted."""
+    setting = _Setting(image_size, views, masks=False, device=_batch_device(device, batched))
+    home, _ = _prepare(points, Path(folder), setting, workers)
+    images: UInt8[np.ndarray, "S V H W"] = np.load(home / "images.npy", mmap_mode="r")
+    return images
+
+
+def _batch_device(device: torch.device | None, batched: bool | None) -> torch.device | None:
+    device = device or torch.device("cpu")
+    return device if (device.type != "cpu" if batched is None else batched) else None
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What decides a cache, but for the clouds.
+
+    Attributes:
+        image_size: In pixels, of what is kept.
+        views: Cameras on the ring.
+        masks: Whether visibility is wanted too.
+        device: Where clouds are computed in batches; None computes them one by one, over processes.
+    """
+
+    image_size: int
+    views: int
+    masks: bool
+    device: torch.device | None
+
+    def __str__(self) -> str:
+        kind = ("" if self.masks else " renders alone") + ("" if self.device is None else " batched")
+        return f"{CACHE_VERSION} {self.image_size} {self.views}{kind}"
+
+
+def _prepare(points: Float32[np.ndarray, "S N 3"], folder: Path, setting: _Setting, workers: int) -> tuple[Path, int]:
+    count, size = points.shape[:2]
+    ring(setting.views)  # refuses a number of views before anything is made
+    if setting.masks and size < 3:
+        raise ValueError(f"Hidden point removal needs clouds of at least 3 points, not {size}.")
+    home = folder / hashlib.sha256(points.tobytes() + str(setting).encode()).hexdigest()[:16]
+    home.mkdir(parents=True, exist_ok=True)
+    shapes: dict[str, tuple[int, ...]] = {"images": (count, setting.views, setting.image_size, setting.image_size)}
+    if setting.masks:
+        shapes["visibility"] = (count, setting.views, (size + 7) // 8)
+    done_file = home / "done.json"
+    done = _read_done(done_file) if _lay_out(home, shapes) else set()
+    missing = [start for start in range(0, count, CHUNK) if start not in done]
+    left = sum(min(CHUNK, count - start) for start in missing)
+    if missing:
+        what = "renders" + ", visibility" * setting.masks
+        bar = tqdm(total=count, initial=count - left, unit="cloud", desc=what, disable=None)
+        with bar, _computed(points, missing, home, setting, workers) as chunks:
+            try:
+                for finished in chunks:
+                    done.add(finished)
+                    bar.update(min(CHUNK, count - finished))
+                    if len(done) % 16 == 0:
+                        _note_done(done_file, done)
+            finally:
+                _note_done(done_file, done)
+    return home, left
+
+
+def _lay_out(home: Path, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Lay out empty arrays where there are none, and tell whether all were there.
+
+    Of several processes that do so at once, one does and all write into the same arrays. A list of what is done never
+    stands beside an array that was made after it.
+    """
+    lost = [name for name in shapes if not (home / f"{name}.npy").exists()]
+    if lost:
+        (home / "done.json").unlink(missing_ok=True)
+    for name in lost:
+        with written_whole(home / f"{name}.npy", replace=False) as partial:
+            np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shapes[name]).flush()
+    return not lost
+
+
+def _read_done(path: Path) -> set[int]:
+    """Read which chunks are done; a damaged list costs time, not data: all are made again."""
+    try:
+        return set(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return set()
+
+
+@contextmanager
+def written_whole(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Offer a file that becomes `path` once it is complete: a kill or a second process cannot damage that.
+
+    Args:
+        path: What to write.
+        replace: Whether it takes the place of what stands there by then, or leaves it.
+    """
+    partial = path.with_name(f"{os.getpid()}.partial_{path.name}")
+    try:
+        yield partial
+        if replace:
+            partial.replace(path)
+        else:
+            with suppress(FileExistsError):
+                _link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _note_done(path: Path, done: set[int]) -> None:
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(sorted(done)))
+
+
+def _link(file: Path, path: Path) -> None:
+    """Give a file a second name, in one step.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: two steps, which two processes may do at the same moment
+        if path.exists():
+            raise FileExistsError(path) from None
+        file.replace(path)
+
+
+@contextmanager
+def _computed(
+    points: Float32[np.ndarray, "S N 3"], starts: list[int], home: Path, setting: _Setting, workers: int
+) -> Iterator[Iterable[int]]:
+    """Offer the chunks that begin at `starts` one by one, in any order, as they are computed and written."""
+    if setting.device is not None:
+        yield _compute_batches(points, starts, home, setting, setting.device)
+        return
+    jobs = [(points[start : start + CHUNK], start, str(home), setting.image_size, setting.views) for start in starts]
+    count = min(workers or min(os.cpu_count() or 1, 1 + len(jobs) // CHUNKS_PER_START), len(jobs))
+    if count == 1:  # this process, because starting another costs seconds
+        yield map(_prepare_chunk, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(count, initializer=_start_worker) as pool:
+        yield pool.imap_unordered(_prepare_chunk, jobs)
+
+
+def _compute_batches(
+    points: Float32[np.ndarray, "S N 3"], starts: list[int], home: Path, setting: _Setting, device: torch.device
+) -> Iterator[int]:
+    cameras = ring(setting.views, image_size=IMAGE_SIZE)
+    images = np.load(home / "images.npy", mmap_mode="r+")
+    visibility = np.load(home / "visibility.npy", mmap_mode="r+") if setting.masks else None
+    together = max(1, POINTS_PER_BATCH // (CHUNK * points.shape[1]))
+    for first in range(0, len(starts), together):
+        batch = starts[first : first + together]
+        rows = np.concatenate([np.arange(start, min(start + CHUNK, len(points))) for start in batch])
+        clouds = torch.from_numpy(points[rows]).to(device)
+        images[rows] = batched_downsample(batched_draw_points(clouds, cameras), setting.image_size).cpu().numpy()
+        if visibility is not None:
+            masks = batched_hidden_point_removal(clouds, torch.from_numpy(cameras.centers).to(device))
+            visibility[rows] = np.packbits(masks.cpu().numpy(), axis=-1)
+        yield from batch
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+
+
+def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int]) -> int:
+    points, start, home, image_size, views = job
+    cameras = ring(views, image_size=IMAGE_SIZE)
+    images = np.load(Path(home) / "images.npy", mmap_mode="r+")
+    masks = Path(home) / "visibility.npy"
+    visibility = np.load(masks, mmap_mode="r+") if masks.exists() else None
+    for row, cloud in enumerate(points, start):
+        rendered = torch.from_numpy(draw_points(cloud, cameras))[:, None]
+        images[row] = to_input_size(rendered, image_size)[:, 0].numpy()
+        if visibility is not None:
+            mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
+            visibility[row] = np.packbits(mask, axis=-1)
+    return start

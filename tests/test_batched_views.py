@@ -1,0 +1,146 @@
+"""Do many clouds at once get the masks and the images that each gets alone?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import pointmcd.batched_render
+import pointmcd.batched_visibility
+from benchmarks.bm_prepare import made_clouds
+from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_visibility import batched_hidden_point_removal
+from pointmcd.cameras import rig, ring
+from pointmcd.render import draw_points
+from pointmcd.teachers import to_input_size
+from pointmcd.types import Cameras
+from pointmcd.visibility import hidden_point_removal
+
+CLOUDS = 6
+CAMERAS = ring(3)
+
+
+@pytest.fixture(scope="module")
+def clouds() -> np.ndarray:
+    return made_clouds(CLOUDS)
+
+
+def exact_masks(clouds: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    return np.stack([hidden_point_removal(cloud.astype(np.float64), centers) for cloud in clouds])
+
+
+def batched_masks(clouds: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    return batched_hidden_point_removal(torch.from_numpy(clouds), torch.from_numpy(centers)).numpy()
+
+
+def test_arg_max_finds_the_corners_of_the_exact_hulls(clouds: np.ndarray) -> None:
+    exact, found = exact_masks(clouds, CAMERAS.centers), batched_masks(clouds, CAMERAS.centers)
+    assert found.shape == (CLOUDS, 3, 1024)
+    assert 0.2 < exact.mean() < 0.7
+    assert (found != exact).mean() < 1e-4  # rounding to float32
+
+
+def test_no_winner_is_a_point_under_the_hull(clouds: np.ndarray) -> None:
+    exact, found = exact_masks(clouds, CAMERAS.centers), batched_masks(clouds, CAMERAS.centers)
+    assert (found & ~exact).sum() <= 1e-5 * found.size
+
+
+def test_a_face_of_a_box_hides_the_one_behind_it() -> None:
+    steps = np.linspace(-0.5, 0.5, 15)
+    sides = np.stack(np.meshgrid([-0.5, 0.5], steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    cloud = sides.astype(np.float32)[None]
+    camera = rig(np.zeros(1), np.zeros(1))
+    seen = batched_masks(cloud, camera.centers)[0, 0]
+    assert seen[sides[:, 0] > 0].all()
+    behind = (sides[:, 0] < 0) & (np.abs(sides[:, 1:]).max(axis=1) < 0.2)
+    assert not seen[behind].any()
+
+
+@pytest.mark.parametrize("name", ["in front of", "inside"])
+def test_a_cloud_wider_than_any_image_is_flipped_all_the_same(name: str) -> None:
+    ball = np.random.default_rng(0).normal(size=(1, 400, 3))
+    ball = (ball / np.linalg.norm(ball, axis=2, keepdims=True)).astype(np.float32)
+    center = np.array([[1.05, 0, 0]] if name == "in front of" else [[0.1, 0.2, 0.0]], dtype=np.float32)
+    assert np.array_equal(batched_masks(ball, center), exact_masks(ball, center))
+
+
+def test_points_in_one_place_and_on_one_line_are_no_trouble() -> None:
+    line = np.linspace(-1, 1, 9, dtype=np.float32)[:, None] * np.array([0, 0, 1], dtype=np.float32)
+    twice = np.concatenate([line, line])[None]
+    seen = batched_masks(twice, rig(np.zeros(1), np.zeros(1)).centers)[0, 0]
+    assert (seen[:9] | seen[9:]).all()
+
+
+def test_one_cloud_gets_the_same_mask_in_any_company(clouds: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = batched_masks(clouds, CAMERAS.centers)
+    monkeypatch.setattr(pointmcd.batched_visibility, "POINTS_AT_A_TIME", 1)
+    monkeypatch.setattr(pointmcd.batched_visibility, "PRODUCT_ELEMENTS", 100_000)
+    assert np.array_equal(batched_masks(clouds[2:4], CAMERAS.centers), together[2:4])
+
+
+def test_precision_that_the_caller_gave_away_is_taken_and_given_back(clouds: np.ndarray) -> None:
+    whole = batched_masks(clouds[:1], CAMERAS.centers)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert np.array_equal(batched_masks(clouds[:1], CAMERAS.centers), whole)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_two_points_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 3 points, not 2"):
+        batched_masks(np.ones((1, 2, 3), dtype=np.float32), CAMERAS.centers)
+
+
+def drawn(clouds: np.ndarray, cameras: Cameras) -> np.ndarray:
+    return batched_draw_points(torch.from_numpy(clouds), cameras).numpy()
+
+
+def test_batched_images_are_those_of_each_cloud_alone(clouds: np.ndarray) -> None:
+    alone = np.stack([draw_points(cloud, CAMERAS) for cloud in clouds])
+    together = drawn(clouds, CAMERAS)
+    assert together.dtype == np.uint8
+    assert 0.1 < (alone > 0).mean() < 0.9
+    # Byte for byte, but where two points are equally far from a third: then either is its 16th neighbour.
+    assert (together != alone).mean() < 1e-5
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 300])
+def test_small_clouds_are_drawn_alike(count: int) -> None:
+    clouds = np.random.default_rng(count).uniform(-0.5, 0.5, (3, count, 3)).astype(np.float32)
+    alone = np.stack([draw_points(cloud, CAMERAS) for cloud in clouds])
+    # The normal of 2 points or of points on a line may be any across it.
+    assert ((drawn(clouds, CAMERAS) > 0) == (alone > 0)).all()
+    if count > 3:
+        assert np.array_equal(drawn(clouds, CAMERAS), alone)
+
+
+def test_points_beside_and_behind_the_cameras_are_left_out_alike(clouds: np.ndarray) -> None:
+    far = (clouds[:2] * 4).astype(np.float32)  # the cameras stand at 2
+    narrow = ring(2, fov_deg=20.0, image_size=100)
+    alone = np.stack([draw_points(cloud, narrow) for cloud in far])
+    assert np.array_equal(drawn(far, narrow), alone)
+
+
+def test_bounds_on_memory_change_no_image(clouds: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = drawn(clouds[:2], CAMERAS)
+    for bound in ("DISTANCES_AT_A_TIME", "WRITES_AT_A_TIME"):
+        monkeypatch.setattr(pointmcd.batched_render, bound, 30_000)
+    assert np.array_equal(drawn(clouds[:2], CAMERAS), whole)
+
+
+@pytest.mark.parametrize("size", [8, 48, 96, 97, 200, 224])
+def test_batched_images_are_downsampled_to_the_same_bytes(size: int) -> None:
+    images = torch.from_numpy(np.random.default_rng(size).integers(0, 256, (2, 3, 224, 224), dtype=np.uint8))
+    alone = to_input_size(images.flatten(0, 1)[:, None], size).view(2, 3, size, size)
+    assert torch.equal(batched_downsample(images, size), alone)
+
+
+def test_edges_between_black_and_white_are_downsampled_to_the_same_bytes() -> None:
+    board = (np.indices((224, 224)) // 7).sum(axis=0) % 2 * 255
+    images = torch.from_numpy(board.astype(np.uint8))[None]
+    assert torch.equal(batched_downsample(images, 96), to_input_size(images[:, None], 96)[:, 0])
