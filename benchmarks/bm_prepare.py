@@ -1,8 +1,8 @@
 """How fast are the renders and the visibility of a whole data set made, against the plain form of every step?
 
-Run on an idle machine: `python -m benchmarks.bm_prepare`. The clouds are our own shapes, stretched at random, of 1,024
-points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/test_render.py and tests/test_visibility.py hold
-both forms to the same bytes.
+Run on an idle machine: `python -m benchmarks.bm_prepare [--device cuda]`. The clouds are our own shapes, stretched at
+random, of 1,024 points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/test_render.py and
+tests/test_visibility.py hold both forms to the same bytes, tests/test_batched_views.py those for many clouds at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from benchmarks import rows
 from benchmarks.rows import Row
-from pointmcd.cameras import ring, to_camera, to_pixels
+from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_visibility import batched_hidden_point_removal
+from pointmcd.cameras import FIELD_OF_VIEW_DEG, ring, to_camera, to_pixels
 from pointmcd.data import augmented_copies
 from pointmcd.render import (
     AMBIENT,
@@ -44,15 +46,19 @@ MODELNET40_CLOUDS = 12_311
 SECONDS_ALLOWED = 180.0  # normals, visibility and 96-pixel renders of ModelNet40 on two cores
 CLOUDS_ALONE = 48
 CLOUDS_TOGETHER = (64, 704)
+CLOUDS_ON_GPU = (512, 4608)
+SECONDS_ALLOWED_ON_GPU = 20.0  # the same work on an H200
+CLOUDS_COMPARED = 8  # with exact hulls
+GRID = 4096  # directions that the plain arg-max asks
 
 Draw: TypeAlias = Callable[[Float[np.ndarray, "N 3"], Cameras], UInt8[np.ndarray, "V H W"]]
 Masks: TypeAlias = Callable[[Float[np.ndarray, "N 3"], Float[np.ndarray, "V 3"]], Bool[np.ndarray, "V N"]]
 
 
-def made_clouds(count: int) -> Float32[np.ndarray, "S 1024 3"]:
+def made_clouds(count: int, *, points: int = 1024) -> Float32[np.ndarray, "S N 3"]:
     """Sample every synthetic shape and stretch it at random, until there are `count` clouds."""
     kinds = list(SHAPES)[:count]
-    clouds = np.stack([sample_points(make_shape(name).shape, count=1024, seed=0).points for name in kinds])
+    clouds = np.stack([sample_points(make_shape(name).shape, count=points, seed=0).points for name in kinds])
     copies = -(-count // len(clouds))
     return augmented_copies(clouds, copies=copies, scale=(0.7, 1.4), shift=0.0, seed=0)[:count]
 
@@ -111,10 +117,96 @@ def plain_masks(points: Float[np.ndarray, "N 3"], centers: Float[np.ndarray, "V 
     return masks
 
 
+def grid_masks(
+    points: Float[torch.Tensor, "B N 3"], cameras: Cameras, *, directions: int
+) -> Bool[torch.Tensor, "B V N"]:
+    """Name the flipped points that lie farthest out in one of many directions, which fill each camera's field of view.
+
+    The plain form of arg-max: one matrix product per view.
+    """
+    centers, turn = (torch.from_numpy(part).to(points) for part in (cameras.centers, cameras.world_to_camera[:, :, :3]))
+    offsets = points[:, None] - centers[:, None]
+    distance = offsets.norm(dim=-1, keepdim=True)
+    flipped = offsets / distance * (2 * HPR_RADIUS_FACTOR * distance.amax(dim=2, keepdim=True) - distance)
+    flipped -= flipped.mean(dim=2, keepdim=True)
+    # A spiral over a cap somewhat wider than the shape: equal steps of height, turned by the golden angle.
+    step = torch.arange(directions).to(points) + 0.5
+    forward = 1 - (1 - np.cos(np.radians(FIELD_OF_VIEW_DEG / 2) + 0.1)) * step / directions
+    turned, across = np.pi * (3 - 5**0.5) * step, (1 - forward * forward).sqrt()
+    spiral = torch.stack([across * turned.cos(), across * turned.sin(), forward], dim=-1) @ turn
+    seen = torch.zeros(flipped.shape[:3], dtype=torch.bool, device=points.device)
+    for mask, cloud in zip(seen, flipped, strict=True):
+        mask.scatter_(1, torch.bmm(spiral, cloud.transpose(1, 2)).argmax(dim=-1), value=True)
+    return seen
+
+
+def overlap(found: Bool[torch.Tensor, "B V N"], exact: Bool[torch.Tensor, "B V N"]) -> float:
+    """Intersection over union of masks, mean over clouds and views."""
+    return float(((found & exact).sum(dim=-1) / (found | exact).sum(dim=-1)).mean())
+
+
 def measure() -> list[Row]:
     """Time each step in one process in turn with its plain form, then the whole over one process per core."""
     clouds = made_clouds(CLOUDS_TOGETHER[1])
-    return [*_alone(clouds[:CLOUDS_ALONE]), *_together(clouds)]
+    agreement = _agreement(torch.from_numpy(clouds[:CLOUDS_COMPARED]))
+    return [*_alone(clouds[:CLOUDS_ALONE]), *_together(clouds), agreement]
+
+
+def measure_gpu(
+    *, few: int = CLOUDS_ON_GPU[0], many: int = CLOUDS_ON_GPU[1], points: int = 1024, device: str = "cuda"
+) -> list[Row]:
+    """Time `prepare_views` on the device, and each of its stages on a batch of `few` clouds held there."""
+    clouds = made_clouds(many, points=points)
+    held = torch.from_numpy(clouds[:few]).to(device)
+    cameras = ring()
+    centers = torch.from_numpy(cameras.centers).to(device)
+
+    def whole(count: int) -> Callable[[], object]:
+        def prepare() -> int:
+            with tempfile.TemporaryDirectory() as folder:
+                return prepare_views(
+                    clouds[:count], folder, image_size=IMAGE_SIZE, device=torch.device(device), batched=True
+                ).prepared
+
+        return prepare
+
+    few_s, many_s = rows.alternating(whole(few), whole(many), repeats=1)
+    speed = (many - few) / (many_s - few_s)
+    reckoned = many_s + (MODELNET40_CLOUDS - many) / speed
+    stages: dict[str, Callable[[], object]] = {
+        "12 images of 224 pixels": lambda: [batched_draw_points(some, cameras) for some in held.split(128)],
+        "hidden point removal": lambda: [batched_hidden_point_removal(some, centers) for some in held.split(128)],
+        f"the same by a grid of {GRID} directions": lambda: grid_masks(held, cameras, directions=GRID),
+    }
+    images = batched_draw_points(held[:128], cameras)
+    seconds = rows.alternating(*stages.values(), repeats=2)
+    (smaller,) = rows.alternating(lambda: batched_downsample(images, IMAGE_SIZE), repeats=2)
+    memory = rows.peak_gpu_memory(whole(min(few, 128)))
+    what = "on one GPU, normals, 96-pixel renders and visibility from 12 views, to disk"
+    return [
+        Row(what, "12,311 clouds", reckoned, "s", SECONDS_ALLOWED_ON_GPU, at_least=False,
+            detail=f"reckoned from {many} clouds, {speed:.0f} clouds/s"),
+        Row(what, "peak memory", memory, "MB"),
+        *(Row(f"on one GPU, {name}", "speed", few / time_s, "clouds/s")
+          for name, time_s in zip(stages, seconds, strict=True)),
+        Row("on one GPU, 12 images from 224 to 96 pixels", "speed", len(images) / smaller, "clouds/s"),
+        _agreement(held[:CLOUDS_COMPARED]),
+    ]  # fmt: skip
+
+
+def _agreement(clouds: Float[torch.Tensor, "B N 3"]) -> Row:
+    """Compare arg-max with the exact hulls: its own directions, and those of a grid."""
+    cameras = ring()
+    doubles = clouds.cpu().numpy().astype(np.float64)
+    exact = np.stack([hidden_point_removal(cloud, cameras.centers) for cloud in doubles])
+    truth = torch.from_numpy(exact).to(clouds.device)
+    found = batched_hidden_point_removal(clouds, torch.from_numpy(cameras.centers).to(clouds))
+    grid = overlap(grid_masks(clouds, cameras, directions=GRID), truth)
+    return Row(
+        f"hidden point removal by arg-max, {len(clouds)} clouds of {clouds.shape[1]} points from 12 views",
+        "IoU with the exact hulls", overlap(found, truth), "of 1",
+        detail=f"{int((found != truth).sum())} of {truth.numel()} points differ; a grid of {GRID} directions: {grid:.3f}",
+    )  # fmt: skip
 
 
 def _alone(clouds: Float32[np.ndarray, "S 1024 3"]) -> list[Row]:
@@ -178,4 +270,4 @@ def _together(clouds: Float32[np.ndarray, "S 1024 3"]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    rows.run("bm_prepare", measure, ABOUT)
+    rows.run("bm_prepare", measure, ABOUT, on_gpu=measure_gpu)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -108,7 +109,7 @@ class _Search:
     def around(cls, points: Float[Tensor, "G N 3"]) -> _Search:
         ahead = points / points.norm(dim=-1, keepdim=True)
         across = torch.zeros_like(ahead).scatter_(2, ahead.abs().argmin(dim=-1, keepdim=True), 1.0)
-        across = torch.nn.functional.normalize(torch.linalg.cross(ahead, across), dim=-1)
+        across = F.normalize(torch.linalg.cross(ahead, across), dim=-1)
         up = torch.linalg.cross(ahead, across)
         turns = [2 * math.pi * third / 3 for third in range(3)]
         around = torch.stack([math.cos(turn) * across + math.sin(turn) * up for turn in turns], dim=2)
@@ -128,7 +129,8 @@ def _mark_corners(points: Float[Tensor, "G N 3"], seen: Bool[Tensor, "G N"]) -> 
     _ask(points, columns, None, search, undecided, seen)
     undecided &= ~seen
 
-    winners = _places(seen)
+    # As many of each cloud as win on average; a list that is too short is filled up with its first.
+    winners = seen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(seen.sum()) // len(seen)]
     winners = torch.where(seen.gather(1, winners), winners, winners[:, :1])
     few = columns.gather(2, winners[:, None].expand(-1, 3, -1))
     far = undecided.clone()
@@ -139,12 +141,6 @@ def _mark_corners(points: Float[Tensor, "G N 3"], seen: Bool[Tensor, "G N"]) -> 
         if not _ask(points, columns, None, search, undecided, seen):
             break
         undecided &= ~seen
-
-
-def _places(chosen: Bool[Tensor, "G N"]) -> Int[Tensor, "G most"]:
-    """List the chosen places of each row, filled up with others to the length of the longest list."""
-    most = int(chosen.sum(dim=1).max())
-    return chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
 
 
 def _ask(
@@ -168,46 +164,61 @@ def _ask(
     Returns:
         Whether a point was undecided.
     """
-    asking = _places(undecided)
-    if not asking.shape[1]:
+    asking = undecided.nonzero(as_tuple=True)
+    cloud = asking[0]
+    if not len(cloud):
         return False
-    corners = search.corners.gather(1, asking[..., None, None].expand(-1, -1, 3, 3))
-    invented = search.invented.gather(1, asking[..., None].expand(-1, -1, 3))
-    reach = search.reach.gather(1, asking)
+    corners, invented, reach = search.corners[asking], search.invented[asking], search.reach[asking]
 
     # Row k of the dual is 1 on corner k and 0 on the two others: it measures parts. The rows' sum is 1 on all three.
-    dual = torch.stack([torch.linalg.cross(corners[:, :, k - 2], corners[:, :, k - 1]) for k in range(3)], dim=2)
-    dual /= (dual[:, :, 0] * corners[:, :, 0]).sum(dim=-1)[..., None, None]
-    plane = dual.sum(dim=2)
-    winner = _farthest(torch.nn.functional.normalize(plane, dim=-1).to(columns), columns)
+    dual = torch.stack([torch.linalg.cross(corners[:, k - 2], corners[:, k - 1]) for k in range(3)], dim=1)
+    dual /= (dual[:, 0] * corners[:, 0]).sum(dim=-1)[:, None, None]
+    plane = dual.sum(dim=1)
+    winner = _farthest(F.normalize(plane, dim=-1).to(columns), undecided.sum(dim=1), columns)
     if named is not None:
-        winner = named.gather(1, winner)
+        winner = named[cloud, winner]
     if seen is not None:
-        seen.scatter_(1, winner, value=True)
+        seen[cloud, winner] = True
 
-    newcomer = points.gather(1, winner[..., None].expand(-1, -1, 3))
-    own_parts, parts = ((dual @ rows[..., None]).squeeze(-1) for rows in (_rows(points, asking), newcomer))
+    newcomer = points[cloud, winner]
+    own_parts, parts = ((dual * rows[:, None]).sum(dim=-1) for rows in (points[asking], newcomer))
     # The newcomer takes the place of the corner without which the cone still contains the point.
-    leaving = torch.where(parts > 1e-12, own_parts / parts, math.inf).argmin(dim=-1, keepdim=True)
+    leaving = torch.where(parts > 1e-12, own_parts / parts, math.inf).argmin(dim=-1)
     under = (plane * newcomer).sum(dim=-1) <= 1 + IN_PLANE
     sinking = under & invented.any(dim=-1) & (reach > LOWEST) & (seen is not None)
-
-    exchanged = corners.scatter(2, leaving[..., None].expand(-1, -1, 1, 3), newcomer[:, :, None])
-    lowered = torch.where((invented & sinking[..., None])[..., None], SINK * corners, corners)
-    corners = torch.where(under[..., None, None], lowered, exchanged)
-    invented = torch.where(under[..., None], invented, invented.scatter(2, leaving, value=False))
-    search.corners.scatter_(1, asking[..., None, None].expand(-1, -1, 3, 3), corners)
-    search.invented.scatter_(1, asking[..., None].expand(-1, -1, 3), invented)
-    search.reach.scatter_(1, asking, torch.where(sinking, SINK * reach, reach))
-    undecided.scatter_(1, asking, undecided.gather(1, asking) & (sinking | ~under))
+    exchanged = F.one_hot(leaving, 3).bool() & ~under[:, None]
+    lowered = invented & sinking[:, None]
+    corners = torch.where(exchanged[..., None], newcomer[:, None], corners)
+    search.corners[asking] = torch.where(lowered[..., None], SINK * corners, corners)
+    search.invented[asking] = invented & ~exchanged
+    search.reach[asking] = torch.where(sinking, SINK * reach, reach)
+    undecided[asking] = sinking | ~under
     return True
 
 
-def _rows(points: Float[Tensor, "G N 3"], places: Int[Tensor, "G A"]) -> Float[Tensor, "G A 3"]:
-    return points.gather(1, places[..., None].expand(-1, -1, 3))
+def _farthest(
+    directions: Float[Tensor, "P 3"], held: Int[Tensor, " G"], columns: Float[Tensor, "G 3 M"]
+) -> Int[Tensor, " P"]:
+    """Find the column that lies farthest out in each direction, in products of bounded size.
 
-
-def _farthest(directions: Float[Tensor, "G A 3"], columns: Float[Tensor, "G 3 M"]) -> Int[Tensor, "G A"]:
-    """Find the column that lies farthest out in each direction, in products of bounded size."""
-    rows = max(1, PRODUCT_ELEMENTS // (columns.shape[0] * columns.shape[2]))
-    return torch.cat([torch.bmm(some, columns).argmax(dim=-1) for some in directions.split(rows, dim=1)], dim=1)
+    Args:
+        directions: Of the first cloud, then of the second, and so on.
+        held: How many each cloud has.
+        columns: Of each cloud.
+    """
+    first = held.cumsum(0) - held
+    longest, order = held.sort(descending=True)  # clouds with lists of like length make one product with little filling
+    lengths = longest.tolist()
+    winner = torch.empty(len(directions), dtype=torch.int64, device=directions.device)
+    start = 0
+    while start < len(lengths) and lengths[start]:
+        length = lengths[start]
+        some = order[start : start + max(1, PRODUCT_ELEMENTS // (length * columns.shape[2]))]
+        steps = torch.arange(length, device=held.device)
+        rows, inside = first[some, None] + steps, steps < held[some, None]
+        asked, answering = directions[rows.clamp(max=len(directions) - 1)], columns[some]
+        at_a_time = max(1, PRODUCT_ELEMENTS // answering[:, 0].numel())
+        best = [torch.bmm(block, answering).argmax(dim=-1) for block in asked.split(at_a_time, dim=1)]
+        winner[rows[inside]] = torch.cat(best, dim=1)[inside]
+        start += len(some)
+    return winner

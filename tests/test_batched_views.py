@@ -8,7 +8,8 @@ import torch
 
 import pointmcd.batched_render
 import pointmcd.batched_visibility
-from benchmarks.bm_prepare import made_clouds
+from benchmarks import bm_prepare, rows
+from benchmarks.bm_prepare import grid_masks, made_clouds, overlap
 from pointmcd.batched_render import batched_downsample, batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
 from pointmcd.cameras import rig, ring
@@ -94,6 +95,22 @@ def test_precision_that_the_caller_gave_away_is_taken_and_given_back(clouds: np.
 def test_two_points_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3 points, not 2"):
         batched_masks(np.ones((1, 2, 3), dtype=np.float32), CAMERAS.centers)
+
+
+def test_a_grid_of_directions_names_only_corners_and_misses_many(clouds: np.ndarray) -> None:
+    exact = torch.from_numpy(exact_masks(clouds[:2], CAMERAS.centers))
+    points = torch.from_numpy(clouds[:2]).double()
+    coarse, fine = (grid_masks(points, CAMERAS, directions=count) for count in (256, 4096))
+    assert not (fine & ~exact).any()
+    assert overlap(coarse, exact) < overlap(fine, exact) < 0.97
+
+
+def test_the_rows_of_a_gpu_are_measured_on_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "peak_gpu_memory", lambda call: 0.0)
+    found = bm_prepare.measure_gpu(few=1, many=3, points=64, device="cpu")
+    assert [row.unit for row in found] == ["s", "MB", *["clouds/s"] * 4, "of 1"]
+    assert found[0].target == 20
+    assert found[-1].value > 0.999
 
 
 def drawn(clouds: np.ndarray, cameras: Cameras) -> np.ndarray:
