@@ -205,7 +205,7 @@ def _agreement(clouds: Float[torch.Tensor, "B N 3"]) -> Row:
     return Row(
         f"hidden point removal by arg-max, {len(clouds)} clouds of {clouds.shape[1]} points from 12 views",
         "IoU with the exact hulls", overlap(found, truth), "of 1",
-        detail=f"{int((found != truth).sum())} of {truth.numel()} points differ; a grid of {GRID} directions: {grid:.3f}",
+        detail=f"{int((found != truth).sum())} of {truth.numel()} points differ; grid of {GRID} directions: {grid:.3f}",
     )  # fmt: skip
 
 
