@@ -26,7 +26,9 @@ from pointmcd.visibility import hidden_point_removal
 
 CHUNK = 32  # shapes a worker prepares at a time: also the grain of resuming
 CHUNKS_PER_START = 8  # a further process imports torch in the time that it would take to prepare this many chunks
-POINTS_PER_BATCH = 1 << 17  # that a GPU prepares at a time: 128 clouds of 1,024, some 3 GB with 12 views
+# What a GPU prepares at a time, at most, but for a single chunk: 128 clouds of 1,024 points from 12 views, some 2 GB.
+POINTS_PER_BATCH = 1 << 17
+IMAGES_PER_BATCH = 1536
 CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
 
 
@@ -246,7 +248,8 @@ def _compute_batches(
     cameras = ring(setting.views, image_size=IMAGE_SIZE)
     images = np.load(home / "images.npy", mmap_mode="r+")
     visibility = np.load(home / "visibility.npy", mmap_mode="r+") if setting.masks else None
-    together = max(1, POINTS_PER_BATCH // (CHUNK * points.shape[1]))
+    clouds_per_batch = min(POINTS_PER_BATCH // points.shape[1], IMAGES_PER_BATCH // setting.views)
+    together = max(1, clouds_per_batch // CHUNK)
     for first in range(0, len(starts), together):
         batch = starts[first : first + together]
         rows = np.concatenate([np.arange(start, min(start + CHUNK, len(points))) for start in batch])

@@ -312,6 +312,26 @@ def test_prepare_makes_the_cache_that_evaluation_finds(
     assert list(home.glob("features_*.npy"))
 
 
+def test_what_prepare_makes_in_batches_evaluation_on_that_device_finds(
+    random_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def as_on_a_gpu(device: object, batched: object) -> object:
+        told.append((str(device), batched))
+        return device
+
+    monkeypatch.setattr("pointmcd.view_cache._batch_device", as_on_a_gpu)
+    data, cache = chairs(tmp_path / "data.npz"), tmp_path / "cache"
+    assert main(["prepare", "--data", str(data), "--cache", str(cache), "--device", "cpu"]) == 0
+    (home,) = cache.iterdir()
+    capsys.readouterr()
+    options = ("--weights", random_weights, "--cache", cache, "--alignment", "--json", "--device", "cpu")
+    answer(capsys, "evaluate", "--data", data, *options)
+    assert [*cache.iterdir()] == [home]
+    assert told == [("cpu", None)] * 2
+
+
 def test_prepare_keeps_the_views_and_pixels_that_are_asked_for(tmp_path: Path) -> None:
     data = chairs(tmp_path / "data.npz")
     assert main(["prepare", "--data", str(data), "--cache", str(tmp_path), "--image-size", "32", "--views", "5"]) == 0
@@ -339,6 +359,7 @@ def test_a_stopped_prepare_says_how_to_go_on(
         ("--views", 0, "1 to 64 views, not 0"),
         ("--workers", 0, "--workers"),
         ("--data", "gone.npz", "gone.npz: there is no such file"),
+        ("--device", "tpu", "no device 'tpu'; choose auto, cpu or cuda"),
     ],
 )
 def test_what_cannot_be_prepared_is_one_line(
