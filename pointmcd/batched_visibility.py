@@ -23,14 +23,14 @@ from torch import Tensor
 
 from pointmcd.visibility import HPR_RADIUS_FACTOR
 
-# Points that are worked on at a time (some 700 bytes each), and values of one matrix product (4 bytes each).
+# Points that are worked on at a time (1,000 bytes each), and values of one matrix product (4 bytes each).
 POINTS_AT_A_TIME = 1 << 21
 PRODUCT_ELEMENTS = 1 << 27
 # The first three corners of a point stand around its direction at this angle, and reach this far (the farthest flipped
 # point reaches 1). They are no points of the cloud: most of them lie inside its hull and are soon exchanged. Around a
-# point on the outline some do not; they are then drawn in to the camera by SINK until they are under LOWEST, which
-# leaves out only directions within a degree of the plane across the view. Of angles from 0.07 to 1 the one with the
-# fewest products.
+# point on the outline some do not: those are drawn in to the camera by SINK until they are under LOWEST, which leaves
+# out only planes that pass the camera within a tenth of a degree. Of angles from 0.07 to 1 the one with the fewest
+# products.
 ANGLE = 0.1
 REACH = 0.985
 SINK = 0.1
@@ -123,7 +123,7 @@ class _Search:
 def _mark_corners(points: Float[Tensor, "G N 3"], seen: Bool[Tensor, "G N"]) -> None:
     """Mark the corners of the hulls of the points and the origin; `seen` is empty at the start."""
     search = _Search.around(points)
-    # About their middle, float32 tells the points apart 6 times as finely: a common shift changes no winner.
+    # About their middle, float32 tells the points apart more finely: a common shift changes no winner.
     columns = (points - points.mean(dim=1, keepdim=True)).float().transpose(1, 2)
     undecided = torch.ones_like(seen)
     _ask(points, columns, None, search, undecided, seen)
