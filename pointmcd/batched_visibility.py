@@ -3,7 +3,7 @@
 A flipped point is a corner of the hull (docs/method.md, "Visibility") if it lies farthest out in some direction, so
 corners are found by matrix products of directions and points, and the maximum of each row. Every winner is a corner;
 what can go wrong is that a corner wins in none of the directions that are asked. A grid of 4,096 misses one corner in
-ten (of 1,024 points), so each point chooses its own: it holds three corners whose cone contains it, asks in the
+seven (of 1,024 points), so each point chooses its own: it holds three corners whose cone contains it, asks in the
 direction in which these three lie equally far out, and takes the winner in exchange for one of them, until nothing lies
 outside their plane. (This is the dual simplex method, on all points at once.) Then either the point itself has won, or
 it lies behind that plane: a face of the hull.
