@@ -19,15 +19,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
-from viz.components import AnalysisViewer, asset
+from viz.components import AnalysisViewer, asset, compressed_plotly
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -61,6 +65,8 @@ DELETE_CACHE = (600, 7200)
 # active is forgotten first.
 SESSIONS_KEPT = 100
 PORTS_TRIED = 100
+# Kept by browsers for a year: a new version has a new address.
+PLOTLY_PATH = f"/plotly-{version('plotly')}.min.js"
 
 
 @dataclass(frozen=True)
@@ -276,6 +282,7 @@ def analyse(opened: Opened, options: Options, models: Models, *, before: Shown |
 
 def warm_up(get_models: Callable[[], Models]) -> None:
     """Analyse the first example once, so that no visitor waits for the networks or for Open3D's import."""
+    compressed_plotly()
     with suppress(ShapeError, CheckpointError):  # the page says it to whoever opens it
         analyse(open_source(example_source(FIRST_EXAMPLE, "auto")), Options(), get_models())
 
@@ -333,23 +340,29 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     json_button = gr.Button("JSON", size="sm", min_width=60)
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
-                viewer = AnalysisViewer(elem_id="viewer", predict_kept=kept_predictor(get_models))
+                viewer = AnalysisViewer(
+                    elem_id="viewer", predict_kept=kept_predictor(get_models), plotly_path=PLOTLY_PATH
+                )
 
         own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
 
         def restore(visit: Visit, request: gr.Request) -> tuple[Any, ...]:
-            """Start a visit: read the address bar, open the example that it names, or the first one."""
+            """Start a visit: read the address bar, and show the example that it names, or the first one.
+
+            All in one answer: to ask for the analysis by a second event costs the visitor another way there and back.
+            """
             names = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=names)
-            sentence = visit.choose(example_source(key or FIRST_EXAMPLE, axis))
+            visit.choose(example_source(key or FIRST_EXAMPLE, axis))
             offered = [choice for choice in STUDENTS if choice[1] in names]
             _, *others = vars(options).values()
+            shown = show(visit, *vars(options).values())
+            mark = gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE))
             return (
-                visit,
-                refusal(sentence),
+                *shown,
                 axis,
-                gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
+                mark if visit.choices == 1 else gr.skip(),  # the visitor may have chosen something meanwhile
                 gr.Dropdown(choices=offered, value=options.student),
                 *others,
             )
@@ -410,7 +423,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             **model_queue, **private, "trigger_mode": "always_last",
         }  # fmt: skip
 
-        page.load(restore, visit, [visit, card, up, gallery, *choices], **private).then(**then_show)
+        page.load(restore, visit, [visit, viewer, card, up, gallery, *choices], **model_queue, **private)
         gallery.select(choose_example, [visit, up], [visit, card], **choice).then(**then_show)
         upload.upload(
             choose_upload, [visit, up, upload, own_name], [visit, card, gallery, upload], js=OWN_NAME_JS, **choice
@@ -558,8 +571,16 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
         state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
+        head=f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">',
+        app_kwargs={"routes": [Route(PLOTLY_PATH, give_plotly)]},
     )  # fmt: skip
     return page
+
+
+def give_plotly(_request: Request) -> Response:
+    """Answer with plotly.js, which every browser takes compressed."""
+    headers = {"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(compressed_plotly(), media_type="text/javascript", headers=headers)
 
 
 def _free_port(host: str, first: int) -> int:

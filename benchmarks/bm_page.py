@@ -51,11 +51,6 @@ window.bench = {
     const { gl } = document.querySelector("[data-part=scene-main]")._fullLayout.scene._scene.glplot;
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   },
-  corners: () => {
-    const { glplot } = document.querySelector("[data-part=scene-main]")._fullLayout.scene._scene;
-    return glplot.objects.reduce((sum, { vertexCount, lineVertexCount, lineWidth }) =>
-      sum + vertexCount + (lineWidth > 0 && lineVertexCount ? lineVertexCount : 0), 0);
-  },
   async redraw() {
     await bench.frame();
     const { glplot } = document.querySelector("[data-part=scene-main]")._fullLayout.scene._scene;
@@ -160,13 +155,8 @@ def _redraw(page: Any, points: int) -> Row:
         "ms",
         REDRAW_MS[points],
         detail=f"of it the viewer's script {script:.0f} ms, then plotly {plotted - script:.0f} ms; "
-        f"one frame of software GL alone takes {gl_ms:.0f} ms ({_corners(page)} corners, twice the screen's pixels)",
+        f"one frame of software GL alone takes {gl_ms:.0f} ms; the rest is the browser's own drawing of the page",
     )
-
-
-def _corners(page: Any) -> str:
-    """How many corners plotly draws in one frame: a disc with its outline has 99, a square 6."""
-    return f"{page.evaluate('() => bench.corners()'):,}"
 
 
 @contextmanager

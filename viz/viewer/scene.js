@@ -1,11 +1,16 @@
 // How is a cloud drawn and turned? One plotly scene, which is one WebGL context, kept for the page's whole life.
 
-// Traces: the points, then what marks them.
-const POINTS = 0;
-const MARKS = [1, 2, 3];
+// plotly's traces are what marks the points: the rig, the selected camera, and its line of sight.
+const MARKS = [0, 1, 2];
 const GLYPH_RADIUS = 1.32;
 const FLIGHT_MS = 450;
-const SMALLEST_DISC_PX = 3;
+// Of 1,024 points in a scene of 480 pixels; of fewer and of more.
+const DISC_PX = 9.2;
+const LARGEST_DISC_PX = 12.4;
+const SMALLEST_DISC_PX = 2.8;
+// An outline would leave little of a smaller disc.
+const SMALLEST_OUTLINED_PX = 5.3;
+const OUTLINE_PX = 0.5;
 
 class Scene {
   constructor(plotly, node, onCamera) {
@@ -50,14 +55,17 @@ class Scene {
     this.colors = colors;
     this.marks = JSON.stringify(marks);
     this.fieldOfView = verticalFieldOfView(data.cameras);
-    this.style = this.pointStyle();
-    const column = (c) => Array.from({ length: data.count }, (_, n) => data.points[3 * n + c]);
+    this.outlineColor = parseColor(theme.colors.scene);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
-    const traces = [
-      { ...quiet, mode: "markers", x: column(0), y: column(1), z: column(2), marker: { ...this.style, color: colors, line: { ...this.style.line, color: theme.colors.scene } } },
-      ...this.markLines(marks, theme).map(({ color, width, ...line }) => ({ ...quiet, mode: "lines", ...line, line: { color, width } })),
-    ];
-    const axis = { visible: false, range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false };
+    const traces = this.markLines(marks, theme).map(({ color, width, ...line }) => (
+      { ...quiet, mode: "lines", ...line, line: { color, width } }
+    ));
+    // Nothing of the axes is drawn. `visible: false` says the same, but plotly then still cuts the letters of the hidden
+    // labels out of pictures before it draws the first point.
+    const axis = {
+      range: [-HALF_RANGE, HALF_RANGE], autorange: false, showspikes: false, showbackground: false, showgrid: false,
+      showline: false, zeroline: false, title: { text: "" }, tickmode: "array", tickvals: [], ticks: "", showticklabels: false,
+    };
     const aspect = (2 * HALF_RANGE) / SPAN;
     const layout = {
       autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", uirevision: "kept",
@@ -73,11 +81,14 @@ class Scene {
       await this.plotly.react(this.node, traces, layout, config);
       if (first) {
         this.keepTurntable();
-        this.skipPicking();
+        this.addDiscs();
         const report = () => this.onCamera(this);
         this.node.on("plotly_relayouting", report);
         this.node.on("plotly_relayout", report);
       }
+      this.discs.move(data.points);
+      this.discs.recolor(colorBytes(colors));
+      this.discs.style(this.discStyle(), this.outlineColor);
       this.drawn = data.count;
       this.fitFieldOfView();
     });
@@ -93,22 +104,29 @@ class Scene {
     };
   }
 
-  // The viewer itself finds the point under the pointer, so plotly need not draw them all once more to know it.
-  skipPicking() {
+  // The points join plotly's scene, and are drawn in its frames.
+  addDiscs() {
     const plot = this.internals.glplot;
-    const add = plot.add;
-    const skip = (object) => Object.assign(object, { drawPick() {} });
-    plot.objects.forEach(skip);
-    plot.add = (object) => add(skip(object));
+    this.skipPicking(plot);
+    this.discs = new Discs(plot.gl, () => this.screenMatrix());
+    plot.add(this.discs);
   }
 
-  // Dense clouds and small scenes want small points. The small ones are squares without an outline: a disc is a polygon
-  // of 21 corners, which costs many times as much and looks the same.
-  pointStyle() {
+  // The viewer itself finds the point under the pointer: plotly, which draws everything once more and reads the picture
+  // back to know it, is told that nothing can be picked. It looks at that when something is added.
+  skipPicking(plot) {
+    const add = plot.add;
+    const unpickable = (object) => Object.assign(object, { pickSlots: 0 });
+    plot.objects.forEach(unpickable);
+    plot.add = (object) => add(unpickable(object));
+  }
+
+  // Dense clouds and small scenes want small points.
+  discStyle() {
     const room = clamp(Math.min(this.node.clientWidth, this.node.clientHeight) / 480, 0.6, 1.6);
-    const size = Math.round(10 * clamp(5.2 * Math.sqrt(1024 / this.data.count), 1.6, 7) * room) / 10;
-    const isDisc = size >= SMALLEST_DISC_PX;
-    return { size, symbol: isDisc ? "circle" : "square", line: { width: isDisc ? 1 : 0 } };
+    const wanted = DISC_PX * Math.sqrt(1024 / this.data.count);
+    const diameter = clamp(wanted, SMALLEST_DISC_PX, LARGEST_DISC_PX) * room;
+    return { diameter, outline: diameter >= SMALLEST_OUTLINED_PX ? OUTLINE_PX : 0 };
   }
 
   // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
@@ -118,27 +136,26 @@ class Scene {
     const { clientWidth: width, clientHeight: height } = this.node;
     const half = Math.tan(this.fieldOfView / 2) * Math.max(1, height / Math.max(width, 1));
     plot.fovy = 2 * Math.atan(half);
-    plot.redraw?.();
+    plot.update(); // in the next frame, with all else that is new
   }
 
-  // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. One call,
-  // because each call to plotly is a frame of its own.
+  // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. All in one
+  // frame: the colours wait for plotly's turn.
   repaint(colors, marks, theme) {
-    const update = {};
-    const put = (key, trace, value) => { (update[key] ??= [])[trace] = value; };
-    if (!colors.every((color, n) => color === this.colors[n])) put("marker.color", POINTS, colors);
-    if (JSON.stringify(marks) !== this.marks) {
-      this.markLines(marks, theme).forEach(({ x, y, z, color }, i) => {
-        for (const [key, value] of Object.entries({ x, y, z, "line.color": color })) put(key, MARKS[i], value);
-      });
-    }
-    if (!Object.keys(update).length) return;
+    const recolored = !colors.every((color, n) => color === this.colors[n]);
+    const moved = JSON.stringify(marks) !== this.marks;
     this.colors = colors;
     this.marks = JSON.stringify(marks);
-    const traces = [POINTS, ...MARKS];
-    // plotly leaves a trace alone whose value is undefined.
-    for (const key of Object.keys(update)) update[key] = traces.map((trace) => update[key][trace]);
-    this.enqueue(() => this.plotly.restyle(this.node, update, traces));
+    if (!recolored && !moved) return;
+    this.enqueue(() => {
+      if (recolored) this.discs.recolor(colorBytes(colors));
+      if (!moved) return;
+      const update = { x: [], y: [], z: [], "line.color": [] };
+      for (const { x, y, z, color } of this.markLines(marks, theme)) {
+        for (const [key, value] of Object.entries({ x, y, z, "line.color": color })) update[key].push(value);
+      }
+      return this.plotly.restyle(this.node, update, MARKS);
+    });
   }
 
   // From a view's own pose the rig would only stand in the way.
@@ -241,11 +258,7 @@ class Scene {
     this.enqueue(async () => {
       await this.plotly.Plots.resize(this.node);
       this.fitFieldOfView();
-      const style = this.pointStyle();
-      if (style.size === this.style.size) return;
-      this.style = style;
-      const { size, symbol, line } = style;
-      await this.plotly.restyle(this.node, { "marker.size": size, "marker.symbol": symbol, "marker.line.width": line.width }, [POINTS]);
+      this.discs.style(this.discStyle(), this.outlineColor);
     });
   }
 }

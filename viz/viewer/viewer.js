@@ -55,8 +55,8 @@ class Viewer {
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
     Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false });
     this.state = this.stateOfAddress();
-    // Fetched while Python still computes; where it fails, the first shape says so.
-    loadPlotly(config.plotly).catch(() => {});
+    // Run while Python computes, and not before the page has asked it to; where it fails, the first shape says so.
+    onceAsked(() => loadPlotly(config.plotly).catch(() => {}));
     this.stopping = new AbortController();
     this.buildControls();
     this.listen();
@@ -600,12 +600,21 @@ class Viewer {
   }
 }
 
+// Gradio sends each question to its queue.
+function onceAsked(task) {
+  new PerformanceObserver((list, observer) => {
+    if (!list.getEntries().some(({ name }) => name.includes("/queue/join"))) return;
+    observer.disconnect();
+    task();
+  }).observe({ type: "resource", buffered: true });
+}
+
 // The page keeps its own reference: another plot on the page may replace window.Plotly with its own copy.
 let plotlyPromise = null;
 function loadPlotly(path) {
   plotlyPromise ??= new Promise((done, fail) => {
     const root = window.gradio_config?.root ?? "";
-    const script = make("script", { attrs: { src: `${root}/gradio_api/file=${path}` } });
+    const script = make("script", { attrs: { src: `${root}${path}` } });
     script.onload = () => done(window.Plotly);
     script.onerror = () => fail(new Error("plotly.js did not load"));
     document.head.append(script);
