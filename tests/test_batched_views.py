@@ -161,3 +161,23 @@ def test_edges_between_black_and_white_are_downsampled_to_the_same_bytes() -> No
     board = (np.indices((224, 224)) // 7).sum(axis=0) % 2 * 255
     images = torch.from_numpy(board.astype(np.uint8))[None]
     assert torch.equal(batched_downsample(images, 96), to_input_size(images[:, None], 96)[:, 0])
+
+
+def test_no_step_mixes_the_points_device_with_the_cpu() -> None:
+    elsewhere = torch.device(
+        "meta"
+    )  # refuses to be mixed with the CPU as a GPU does; steps that read values stop there
+    points, inside = torch.empty(2, 64, 3, device=elsewhere), torch.empty(2, 3, 64, 3, device=elsewhere)
+    distances, nearest = pointmcd.batched_render._nearest(points, 16)
+    flipped = pointmcd.batched_visibility._flipped(points, torch.empty(2, 3, device=elsewhere))
+    images = torch.empty(2, 3, 224, 224, dtype=torch.uint8, device=elsewhere)
+    made = [
+        nearest,
+        pointmcd.batched_render._disc_radius(distances),
+        pointmcd.batched_render._to_camera(points, CAMERAS),
+        pointmcd.batched_render._shade(inside, points, CAMERAS),
+        batched_downsample(images, 96),
+        pointmcd.batched_visibility._Search.around(flipped).corners,
+        pointmcd.batched_visibility._Search.around(flipped).invented,
+    ]
+    assert {tensor.device for tensor in made} == {elsewhere}
