@@ -8,6 +8,7 @@ features too, and only a view that sees nothing gives 0.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from torch import Tensor
 
 # torch offers the kernel behind `torch.sparse.mm(..., "amax")` under this name, without a promise to keep it.
 _HAS_KERNEL = hasattr(torch.ops.aten, "_sparse_mm_reduce_impl")
+# Comes with torch for CUDA. It is imported with the first pooling on a GPU, and not on a machine without one.
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +44,8 @@ class Projection(NamedTuple):
 
     Attributes:
         features: (B, V, D).
-        winners: The input point that won each channel of each view, (B, V, D), on a CPU the first of equal ones; -1
-            where the view sees nothing (or nothing above minus infinity).
+        winners: The input point that won each channel of each view, (B, V, D); -1 where the view sees nothing (or
+            nothing above minus infinity). The first of equal ones wins, but where a GPU falls back on the reference.
     """
 
     features: Float[Tensor, "B V D"]
@@ -73,6 +76,7 @@ def project(features: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Proje
     if index is not None:
         visibility = visibility.gather(2, index[:, None, :].expand(-1, visibility.shape[1], -1))
     pooled, winners = _pool(features.values, visibility)
+    winners = winners.long()  # kernels count in 32 bits
     if index is not None:
         named = index.gather(1, winners.clamp(min=0).flatten(1)).view_as(winners)
         winners = torch.where(winners >= 0, named, winners)
@@ -89,6 +93,12 @@ def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     if features.device.type == "cpu" and _HAS_KERNEL and not torch.compiler.is_compiling():
         pooled, winners = _SparsePool.apply(features, visibility)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
         return pooled, winners
+    if features.device.type == "cuda" and _HAS_TRITON:
+        from pointmcd.projection_kernels import DTYPES, KernelPool
+
+        if features.dtype in DTYPES:
+            pooled, winners = KernelPool.apply(features, visibility)  # type: ignore[no-untyped-call]  # as above
+            return pooled, winners
     return masked_pool(features, visibility)
 
 
