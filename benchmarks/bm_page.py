@@ -45,6 +45,7 @@ LOADS, CHOICES, REDRAWS = 3, 12, 15
 # Chromium's GL works behind the script's back: reading a pixel waits until it has drawn.
 IN_PAGE = """
 window.bench = {
+  plotlyRan: null,
   frame: () => new Promise((done) => requestAnimationFrame(done)),
   async drawn() {
     await bench.frame(); // plotly draws at the start of a frame
@@ -60,6 +61,9 @@ window.bench = {
     return performance.now() - started;
   },
 };
+document.addEventListener("load", ({ target }) => {
+  if (target.tagName === "SCRIPT" && window.Plotly) bench.plotlyRan ??= performance.now();
+}, true);
 """
 # Milliseconds from a click on a view: until its handler returns, until plotly has taken it, until it is on the screen.
 SELECT_VIEW = """
@@ -73,6 +77,16 @@ async (view) => {
   const plotted = (await taken) - started;
   await bench.drawn();
   return { script, plotted, drawn: performance.now() - started };
+}
+"""
+# Milliseconds since the navigation began: until the page asks for the first shape, until plotly.js has run, until the
+# answer has come whole; and the megabytes of all that was sent.
+LOAD_STEPS = """
+() => {
+  const sent = performance.getEntriesByType("resource");
+  const [asked, answer] = ["/queue/join", "/queue/data"].map((path) => sent.find(({ name }) => name.includes(path)));
+  const bytes = sent.reduce((sum, { transferSize }) => sum + transferSize, 0);
+  return [asked.startTime, bench.plotlyRan, answer.responseEnd, bytes / 1e6];
 }
 """
 # Milliseconds from a click in the gallery to the drawn cloud of that shape.
@@ -199,13 +213,24 @@ def _open(browser: Any, address: str, window: dict[str, int] = WINDOW) -> Any:
 
 
 def _first_load(browser: Any, address: str) -> Row:
-    seconds = []
+    """From a new visitor's first request until the first shape is on the screen; the cache is empty, the page whole."""
+    seconds, steps = [], []
     for _ in range(LOADS):
         started = time.perf_counter()
         page = _open(browser, address)
         seconds.append(time.perf_counter() - started)
+        steps.append(page.evaluate(LOAD_STEPS))
         page.context.close()
-    return _at_most("first load on loopback", "until the cloud is drawn", statistics.median(seconds), "s", LOAD_S)
+    asked, ready, answered, sent_mb = (statistics.median(each) for each in zip(*steps, strict=True))
+    return _at_most(
+        "first load on loopback",
+        "until the cloud is drawn",
+        statistics.median(seconds),
+        "s",
+        LOAD_S,
+        detail=f"the page asks for the first shape after {asked / 1000:.2f} s, plotly.js has run after "
+        f"{ready / 1000:.2f} s, the answer is read after {answered / 1000:.2f} s; {sent_mb:.1f} MB sent",
+    )
 
 
 def _choosing(page: Any, keys: list[str]) -> Row:
