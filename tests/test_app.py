@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -355,3 +356,15 @@ def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_w
         raise CheckpointError("There are no weights.")
 
     assert app.students_with_weights(load) == ("pointnet",)
+
+
+def test_plotly_arrives_compressed_once_and_stays_in_the_browsers_cache(page: Any) -> None:
+    from plotly.offline import get_plotlyjs
+
+    asked = urllib.request.Request(
+        f"{page.local_url.rstrip('/')}{app.PLOTLY_PATH}", headers={"Accept-Encoding": "gzip, br"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        assert gzip.decompress(answer.read()).decode("utf-8") == get_plotlyjs()
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "immutable" in answer.headers["Cache-Control"]

@@ -112,6 +112,12 @@ def test_the_first_example_is_analysed_without_a_click(visit: Any) -> None:
     assert refusal(page) == ""
 
 
+def test_the_first_shape_comes_with_the_first_answer(visit: Any) -> None:
+    page = visit()
+    asked = "() => performance.getEntriesByType('resource').filter(({ name }) => name.includes('/queue/join')).length"
+    assert page.evaluate(asked) == 1
+
+
 def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: Any) -> None:
     page = visit()
     page.get_by_alt_text("airplane", exact=True).click()
