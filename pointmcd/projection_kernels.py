@@ -35,17 +35,23 @@ _NOT_A_NUMBER = tl.constexpr(2**31 - 1)  # above every feature
 
 
 class Tile(NamedTuple):
-    """What a program of `_pool` holds: `rows` points at a time, one per warp, of `channels` channels."""
+    """What a program of `_pool` holds: `rows` points at a time, one per warp, of `channels` channels.
+
+    Without a cap on its registers, the compiler takes a few more than let three programs share a multiprocessor.
+    """
 
     rows: int
     channels: int
+    registers: int | None = None
 
 
 def tile(views: int) -> Tile:
-    """Choose a tile whose maxima and runs of so many views fit the registers (sm_80, sm_90: none spilled)."""
+    """Choose a tile whose maxima of so many views fit the registers: none is spilled (sm_80, sm_90)."""
     if views <= 4:
         return Tile(rows=16, channels=128)  # few registers a thread: many threads hide the latency instead
-    return Tile(rows=4, channels=128 if views <= 16 else 64)
+    if views <= 12:
+        return Tile(rows=4, channels=128, registers=168)
+    return Tile(rows=4, channels=64)
 
 
 def view_groups(views: int) -> tuple[int, int]:
@@ -65,10 +71,11 @@ class KernelPool(torch.autograd.Function):
         ctx.save_for_backward(winners)
         ctx.points = features.shape[1]
         ctx.mark_non_differentiable(winners)
+        ctx.set_materialize_grads(False)  # else torch would fill a gradient of the winners with zeros
         return pooled, winners
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Float[Tensor, "B V D"]) -> tuple[Float[Tensor, "B M D"], None]:
+    def backward(ctx: Any, *gradients: Any) -> tuple[Float[Tensor, "B M D"], None]:
         (winners,) = ctx.saved_tensors
         gradient: Tensor = torch.ops.pointmcd.spread_to_winners(gradients[0], winners, ctx.points)
         return gradient, None
@@ -100,7 +107,8 @@ def _launch_pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         )  # fmt: skip
         _pool[(triton.cdiv(channels, size.channels) * groups * batch,)](
             features, words, pooled, winners, points, channels, views, *features.stride(),
-            VIEWS=together, ROWS=size.rows, CHANNELS=size.channels, RUN=RUN, num_warps=size.rows,
+            VIEWS=together, ROWS=size.rows, CHANNELS=size.channels, RUN=RUN,
+            num_warps=size.rows, maxnreg=size.registers,
         )  # fmt: skip
         _find[(batch, triton.cdiv(views * channels, FOUND_MAXIMA))](
             features, words, pooled, winners, points, channels, views, *features.stride(),
