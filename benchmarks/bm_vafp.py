@@ -1,8 +1,8 @@
 """How fast is visibility-aware feature projection, and how much memory does it take, against the released formula?
 
-Run on an idle machine: `python -m benchmarks.bm_vafp [--record]`. Features are rectified noise; masks are those of
-hidden point removal on synthetic shapes, about two fifths seen. Before a speed-up is printed, the fast form's view
-features must equal the twin's exactly, and its gradient to 1e-5.
+Run on an idle machine: `python -m benchmarks.bm_vafp [--device cuda] [--record]`. Features are rectified noise; masks
+are those of hidden point removal on synthetic shapes, about two fifths seen. Before a speed-up is printed, the fast
+form's view features must equal the twin's exactly, and its gradient to 1e-5.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from benchmarks.rows import Row, alternating, peak_memory, run
+from benchmarks.rows import Row, alternating, peak_gpu_memory, peak_memory, run
 from benchmarks.twins import repeated_view_pool
 from pointmcd.cameras import ring, two_rings
-from pointmcd.projection import view_pool
+from pointmcd.projection import masked_pool, view_pool
 from pointmcd.shapes import sample_points
 from pointmcd.synthetic import ANALYTIC, make_shape
 from pointmcd.types import Cameras
@@ -28,6 +28,7 @@ ABOUT = "Time the projection's forward and backward against its naive twin."
 CHANNELS = 1024
 SPEED_UP = 15.0  # issue 3, section 1, on a CPU
 MEMORY_SHARE = 0.1
+GPU_SPEED_UP, GPU_MEMORY_MB = 40.0, 400.0  # likewise, on an H200
 
 Pool = Callable[[Tensor, Tensor], Tensor]
 
@@ -58,6 +59,11 @@ class Case:
         pooled.backward(self.pull[part])
         assert features.grad is not None
         return pooled.detach(), features.grad
+
+    def on(self, device: str) -> Case:
+        """Move it to a device."""
+        features, visibility, pull = (x.to(device) for x in (self.features, self.visibility, self.pull))
+        return replace(self, features=features, visibility=visibility, pull=pull)
 
 
 def seen_points(shapes: int, points: int, cameras: Cameras) -> Bool[Tensor, "B V N"]:
@@ -179,5 +185,62 @@ def measure() -> list[Row]:
     ]
 
 
+def reference_pool(features: Float[Tensor, "B N D"], visibility: Bool[Tensor, "B V N"]) -> Float[Tensor, "B V D"]:
+    """Pool as a GPU does without triton."""
+    return masked_pool(features, visibility)[0]
+
+
+def compare_on_gpu(case: Case) -> list[Row]:
+    """Time one case on the GPU against twin and reference, and measure its memory."""
+    check(case)
+    twin, reference, fast = alternating(
+        lambda: twin_steps(case), lambda: case.step(reference_pool), lambda: case.step(view_pool), repeats=20
+    )
+    at_once = case.twin_shapes
+    part = "" if at_once == len(case.features) else f", {at_once} shapes at a time"
+    moved = 2 * case.features.numel() * case.features.element_size()
+    return [
+        Row(
+            what=case.what,
+            figure="forward and backward, speed-up over the naive twin",
+            value=twin / fast,
+            unit="x",
+            target=GPU_SPEED_UP,
+            detail=f"{1000 * fast:.3f} ms against {1000 * twin:.2f} ms{part}; the reference {1000 * reference:.2f} ms",
+        ),
+        Row(
+            what=case.what,
+            figure="features read and gradient written in that time",
+            value=moved / fast / 1e12,
+            unit="TB/s",
+            detail=f"{moved / 1e6:.0f} MB, the least that a step can move",
+        ),
+        Row(
+            what=case.what,
+            figure="extra memory",
+            value=peak_gpu_memory(lambda: case.step(view_pool)),
+            unit="MB",
+            target=GPU_MEMORY_MB,
+            at_least=False,
+            detail=f"{moved / 2e6:.0f} MB of it the gradient itself",
+        ),
+    ]
+
+
+def measure_gpu(
+    *, training: tuple[int, int] = (64, 1024), segmentation: tuple[int, int] = (32, 2048), device: str = "cuda"
+) -> list[Row]:
+    """Measure training size and segmentation size, each in shapes and points, and training in two bytes a feature."""
+    sizes = [("Training", training, ring()), ("Segmentation", segmentation, two_rings())]
+    rows = []
+    for name, (shapes, points), cameras in sizes:
+        case = make_case(name, seen_points(shapes, points, cameras), twin_shapes=shapes).on(device)
+        rows += compare_on_gpu(case)
+        half = replace(case, what=f"{case.what} bfloat16", features=case.features.bfloat16(), pull=case.pull.bfloat16())
+        (time,) = alternating(partial(half.step, view_pool), repeats=20)
+        rows.append(Row(half.what, "forward and backward", 1000 * time, "ms"))
+    return rows
+
+
 if __name__ == "__main__":
-    run("bm_vafp", measure, ABOUT)
+    run("bm_vafp", measure, ABOUT, on_gpu=measure_gpu)
