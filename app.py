@@ -24,14 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
-from viz.components import AnalysisViewer, asset, compressed_plotly
+from viz.components import AnalysisViewer, asset, compressed_plotly, plotly_route
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -572,15 +569,9 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
         state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
         head=f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">',
-        app_kwargs={"routes": [Route(PLOTLY_PATH, give_plotly)]},
+        app_kwargs={"routes": [plotly_route(PLOTLY_PATH)]},
     )  # fmt: skip
     return page
-
-
-def give_plotly(_request: Request) -> Response:
-    """Answer with plotly.js, which every browser takes compressed."""
-    headers = {"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"}
-    return Response(compressed_plotly(), media_type="text/javascript", headers=headers)
 
 
 def _free_port(host: str, first: int) -> int:

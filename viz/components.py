@@ -11,6 +11,9 @@ from typing import Any, Final
 
 import gradio as gr
 import plotly
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from viz import theme
 
@@ -41,7 +44,7 @@ def AnalysisViewer(
         elem_id: The element's id in the page.
         predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
-        plotly_path: Where the server gives out `compressed_plotly`; None for a page whose server knows nothing of it.
+        plotly_path: Where the server has its `plotly_route`; None for a page whose server has none.
 
     Returns:
         A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
@@ -76,6 +79,16 @@ def viewer_css() -> str:
 def compressed_plotly() -> bytes:
     """Return plotly.js as gzip, made once: Gradio makes it anew for every visitor and answers nobody meanwhile."""
     return gzip.compress(_PLOTLY.read_bytes(), mtime=0)
+
+
+def plotly_route(path: str) -> Route:
+    """Answer this address with plotly.js, which every browser takes compressed and keeps for a year."""
+
+    def answer(_request: Request) -> Response:
+        headers = {"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(compressed_plotly(), media_type="text/javascript", headers=headers)
+
+    return Route(path, answer)
 
 
 def _script(plotly_path: str) -> str:
