@@ -170,19 +170,42 @@ def test_the_operators_say_truly_what_they_return() -> None:
     torch.library.opcheck(torch.ops.pointmcd.spread_to_winners.default, (pull, winners, 21), test_utils=truths)
 
 
+TRACE = """
+import sys
+import torch
+from pointmcd.projection_kernels import KernelPool
+device = "cuda" if torch.cuda.is_available() else "cpu"
+def around(features, visibility):
+    return KernelPool.apply(2 * features, visibility)[0] + 1
+generator = torch.Generator().manual_seed(0)
+features = torch.randn(2, 21, 9, generator=generator).to(device)
+visibility = (torch.rand(2, 5, 21, generator=generator) < 0.3).to(device)
+pull = torch.randn(2, 5, 9, generator=generator).to(device)
+plain, traced = features.clone().requires_grad_(), features.clone().requires_grad_()
+expected = around(plain, visibility)
+pooled = torch.compile(around, backend=sys.argv[1], fullgraph=True)(traced, visibility)
+expected.backward(pull)
+pooled.backward(pull)
+assert torch.equal(pooled, expected)
+assert torch.equal(traced.grad, plain.grad)
+"""
+
+
+def run_alone(script: str, *arguments: str, **environment: str) -> str:
+    """Run a script in a process of its own, where no types are checked, and return what it prints."""
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent,
+        env=dict(os.environ) | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow  # loading the compiler takes longer than all other tests here
 @pytest.mark.parametrize("back_end", ["aot_eager", "inductor"])
 def test_torch_compile_traces_through_as_one_graph_with_the_same_numbers(back_end: str) -> None:
-    features, visibility, pull = (x.to(DEVICE) for x in drawn(2, 5, 21, 9))
-    compiled = torch.compile(lambda x, seen: kernel_pool(2 * x, seen)[0] + 1, backend=back_end, fullgraph=True)
-    plain, traced = features.clone().requires_grad_(), features.clone().requires_grad_()
-    expected, pooled = kernel_pool(2 * plain, visibility)[0] + 1, compiled(traced, visibility)
-    expected.backward(pull)
-    pooled.backward(pull)
-    assert torch.equal(pooled, expected)
-    assert plain.grad is not None
-    assert traced.grad is not None
-    assert torch.equal(traced.grad, plain.grad)
+    run_alone(TRACE, back_end)
 
 
 COMPILE = """
@@ -225,13 +248,8 @@ print(json.dumps(used))
 
 def registers(views: list[int], dtype: str, folder: Path) -> dict[str, dict[str, int]]:
     """Compile the kernels as they are launched for so many views, and read what they use of a GPU."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILE, json.dumps(views), dtype], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parent.parent, env=environment | {"TRITON_CACHE_DIR": str(folder)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, int]] = json.loads(done.stdout)
+    told = run_alone(COMPILE, json.dumps(views), dtype, TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(folder))
+    found: dict[str, dict[str, int]] = json.loads(told)
     return found
 
 
