@@ -2,7 +2,7 @@
 
 Four launches do one step. `_pack` turns the masks into words, one bit per view. `_pool` goes once through the points of
 one shape, a block of channels per program, and keeps the maximum of every view in registers; of the winners it keeps
-only in which run of `RUN` points they are, so that a feature costs each view little more than one instruction. `_find`
+only in which run of `RUN` points they are: a feature costs each of 12 views 2.6 instructions (sm_90, counted). `_find`
 then looks the winner up in its run. `_spread` writes every element of the gradient once: a point gets the sum of what
 the views send that it won, in their order. There are no atomics: two runs give the same bits.
 
@@ -46,7 +46,7 @@ class Tile(NamedTuple):
 
 
 def tile(views: int) -> Tile:
-    """Choose a tile whose maxima of so many views fit the registers: none is spilled (sm_80, sm_90)."""
+    """Choose a tile whose maxima of so many views fit the registers: at most 16 bytes a thread are spilled (sm_90)."""
     if views <= 4:
         return Tile(rows=16, channels=128)  # few registers a thread: many threads hide the latency instead
     if views <= 12:
