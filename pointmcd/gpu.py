@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import warnings
 
 import torch
 from torch import Tensor
 
+# The oldest generation that the kernels are compiled for in the tests.
+OLDEST = (8, 0)
+
 
 def runs_kernels(tensor: Tensor) -> bool:
-    """Tell whether a tensor lies on a GPU whose kernels can be compiled now.
+    """Tell whether our kernels run where this tensor lies; elsewhere plain torch does the same work."""
+    return tensor.is_cuda and _kernels_compile()
 
-    `torch.compile` traces the plain form: it makes kernels of its own.
-    """
-    return tensor.is_cuda and _has_triton() and not torch.compiler.is_compiling()
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it untyped
+def _kernels_compile() -> bool:
+    """Ask once; a compiled graph takes the answer without looking into the trial."""
+    return _try_triton()
+
+
+@functools.cache
+def _try_triton() -> bool:
+    """Try Triton once: it needs its package, a GPU that is new enough, and a C compiler with Python's headers."""
+    if importlib.util.find_spec("triton") is None or torch.version.cuda is None:
+        return False
+    if any(torch.cuda.get_device_capability(device) < OLDEST for device in range(torch.cuda.device_count())):
+        return False
+    try:
+        from triton.runtime import driver
+
+        driver.active.get_current_target()  # compiles what every kernel's launch is compiled against
+    except Exception as error:  # noqa: BLE001  # whatever compilers and drivers raise: all works without Triton too
+        reason = str(error).strip().partition("\n")[0]
+        warnings.warn(f"Triton cannot compile here, so plain torch is used on the GPU, slower: {reason}", stacklevel=2)
+        return False
+    return True
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
@@ -23,8 +48,3 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     torch waits for all of a GPU's work before it reads memory that the system may move: so it is pinned first.
     """
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None

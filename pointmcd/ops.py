@@ -68,7 +68,7 @@ def neighbourhoods(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k
         raise ValueError(f"Of {count} points there are no {k} nearest neighbours.")
     if k == count:
         return torch.arange(count, device=points.device).expand(len(points), count, -1).contiguous()
-    if runs_kernels(points):
+    if runs_kernels(points) and not torch.compiler.is_compiling():
         from pointmcd.neighbour_kernels import can_select, select_neighbours  # needs triton
 
         if can_select(points, k):

@@ -8,7 +8,6 @@ features too, and only a view that sees nothing gives 0.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,10 +16,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pointmcd.gpu import runs_kernels
+
 # torch offers the kernel behind `torch.sparse.mm(..., "amax")` under this name, without a promise to keep it.
 _HAS_KERNEL = hasattr(torch.ops.aten, "_sparse_mm_reduce_impl")
-# Comes with torch for CUDA. It is imported with the first pooling on a GPU, and not on a machine without one.
-_HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     if features.device.type == "cpu" and _HAS_KERNEL and not torch.compiler.is_compiling():
         pooled, winners = _SparsePool.apply(features, visibility)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
         return pooled, winners
-    if features.device.type == "cuda" and _HAS_TRITON:
+    if runs_kernels(features):
         from pointmcd.projection_kernels import DTYPES, KernelPool
 
         if features.dtype in DTYPES:

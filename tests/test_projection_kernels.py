@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.twins import repeated_view_pool
-from pointmcd import projection
+from pointmcd import gpu, projection
 from pointmcd.projection import masked_pool
 
 pytest.importorskip("triton", reason="the kernels need triton, which comes with torch for CUDA or requirements-dev.txt")
@@ -152,6 +152,7 @@ def test_a_gpu_gets_the_kernels_and_float64_the_reference(monkeypatch: pytest.Mo
         chosen[features.dtype] = "reference"
         return features, visibility
 
+    monkeypatch.setattr(gpu, "_kernels_compile", lambda: True)
     monkeypatch.setattr(projection_kernels, "KernelPool", Kernels)
     monkeypatch.setattr(projection, "masked_pool", reference)
     with FakeTensorMode():

@@ -67,7 +67,8 @@ def _reduce(
     own: Float[Tensor, "R D"], around: Float[Tensor, "R D"], near: Int[Tensor, "R k"], *, statistics: bool
 ) -> tuple[Float[Tensor, "R D"], Float[Tensor, " D"] | None, Float[Tensor, " D"] | None]:
     """Take the maximum of each point's edges and, where asked to, mean and variance over all edges."""
-    if runs_kernels(own) and own.dtype == torch.float32 and near.shape[1] <= 256:
+    fits = own.dtype == torch.float32 and near.shape[1] <= 256  # a winner's place is one byte
+    if fits and runs_kernels(own) and not torch.compiler.is_compiling():
         from pointmcd.students.edge_kernels import EdgeReduction  # needs triton, which a CPU's torch comes without
 
         extreme, mean, variance = EdgeReduction.apply(own, around, near)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
