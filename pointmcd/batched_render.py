@@ -1,7 +1,8 @@
 """What does each camera's image of the points look like, of many clouds at once on one device?
 
-The images are those of `pointmcd.render.draw_points`, byte for byte: every value is rounded where that rounds it. On a
-CPU that is the faster one.
+The images are those of `pointmcd.render.draw_points`, byte for byte, where no two points tie as a point's last
+neighbour (on a lattice many do, and normals then differ): every value is rounded where that rounds it. On a CPU that is
+the faster one.
 """
 
 from __future__ import annotations

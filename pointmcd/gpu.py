@@ -26,7 +26,7 @@ def _kernels_compile() -> bool:
 
 @functools.cache
 def _try_triton() -> bool:
-    """Try Triton once: it needs its package, a GPU that is new enough, and a C compiler with Python's headers."""
+    """Try Triton once: it needs its package, GPUs that are new enough, and a C compiler with Python's headers."""
     if importlib.util.find_spec("triton") is None or torch.version.cuda is None:
         return False
     if any(torch.cuda.get_device_capability(device) < OLDEST for device in range(torch.cuda.device_count())):
@@ -45,6 +45,9 @@ def _try_triton() -> bool:
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """Bring what the CPU drew at random to the device; a GPU goes on with its work meanwhile.
 
-    torch waits for all of a GPU's work before it reads memory that the system may move: so it is pinned first.
+    torch waits for all of a GPU's work before it reads memory that the system may move: so it is pinned first. (A view
+    whose elements share memory cannot be.)
     """
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)

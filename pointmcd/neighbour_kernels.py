@@ -1,11 +1,15 @@
 """How are nearest neighbours found on a GPU? Triton kernels that hold no N x N matrix in memory.
 
 The first kernel keeps a few rows of distances in registers and picks more candidates than asked for; the second ranks
-those by distances in float64. Coordinates are subtracted before they are squared, so that nothing cancels: a float32
-distance is wrong by some 1e-7 of itself, and `SPARE` candidates beyond k are far more than such errors can swap.
+those by distances in float64. Coordinates are subtracted before they are squared, so that nothing cancels and a float32
+distance is wrong by some 1e-7 of itself. The sets are therefore those of float64 distances, unless more than `SPARE`
+points beyond the k-th are as far as it to seven digits: of such a crowd (points on a sphere, asked for by its centre)
+some may stand for others.
 """
 
 from __future__ import annotations
+
+from typing import no_type_check
 
 import torch
 import triton
@@ -19,6 +23,7 @@ SPARE = 8  # candidates beyond k, at least
 # Distances a program holds, and its warps: at 1,024 points 59 registers a thread, none spilled (sm_90).
 TILE, TILE_WARPS = 8192, 8
 RANKED_ROWS = 16
+FARTHEST = tl.constexpr(3.0e38)  # there lies what is not a number: nearer than columns that are no points
 
 
 def can_select(points: Float[Tensor, "B N C"], k: int) -> bool:
@@ -27,7 +32,7 @@ def can_select(points: Float[Tensor, "B N C"], k: int) -> bool:
 
 
 def select_neighbours(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
-    """Find the set of the k nearest points of each point, itself included, nearest first up to rounding in float64.
+    """Find k nearest points of each point, itself included, nearest first.
 
     Args:
         points: As `can_select` allows.
@@ -39,14 +44,15 @@ def select_neighbours(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B 
     found = min(listed, count)
     candidates = torch.empty(batch, count, listed, dtype=torch.int32, device=points.device)
     width, rows = _tile(count)
-    _select_candidates[(triton.cdiv(count, rows), batch)](
-        points.transpose(1, 2).contiguous(), candidates, count, channels,
-        FOUND=found, LISTED=listed, ROWS=rows, COLUMNS=width, num_warps=TILE_WARPS,
-    )  # fmt: skip
     nearest = torch.empty(batch, count, k, dtype=torch.int64, device=points.device)
-    _rank_candidates[(triton.cdiv(count, RANKED_ROWS), batch)](
-        points, candidates, nearest, count, channels, FOUND=found, LISTED=listed, KEPT=k, ROWS=RANKED_ROWS
-    )
+    with torch.cuda.device_of(points):
+        _select_candidates[(triton.cdiv(count, rows), batch)](
+            points.transpose(1, 2).contiguous(), candidates, count, channels,
+            FOUND=found, LISTED=listed, ROWS=rows, COLUMNS=width, num_warps=TILE_WARPS,
+        )  # fmt: skip
+        _rank_candidates[(triton.cdiv(count, RANKED_ROWS), batch)](
+            points, candidates, nearest, count, channels, FOUND=found, LISTED=listed, KEPT=k, ROWS=RANKED_ROWS
+        )
     return nearest
 
 
@@ -57,6 +63,7 @@ def _tile(count: int) -> tuple[int, int]:
 
 
 @triton.jit
+@no_type_check
 def _select_candidates(
     axes_pointer, candidate_pointer, count, channels,
     FOUND: tl.constexpr, LISTED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -73,6 +80,7 @@ def _select_candidates(
         offset = own[:, None] - other[None, :]
         distance += offset * offset
         axis += count
+    distance = tl.where(distance < FARTHEST, distance, FARTHEST)
     distance = tl.where(has_column[None, :], distance, float("inf"))
     out = candidate_pointer + (shape * count + row) * LISTED
     for place in range(FOUND):
@@ -82,6 +90,7 @@ def _select_candidates(
 
 
 @triton.jit
+@no_type_check
 def _rank_candidates(
     point_pointer, candidate_pointer, nearest_pointer, count, channels,
     FOUND: tl.constexpr, LISTED: tl.constexpr, KEPT: tl.constexpr, ROWS: tl.constexpr,
@@ -102,6 +111,7 @@ def _rank_candidates(
         other = tl.load(other_pointer + channel, mask=listed, other=0.0).to(tl.float64)
         offset = own[:, None] - other
         distance += offset * offset
+    distance = tl.where(distance < FARTHEST, distance, FARTHEST)
     distance = tl.where(listed, distance, float("inf"))
     out = nearest_pointer + (shape * count + row) * KEPT
     for kept in range(KEPT):

@@ -54,10 +54,11 @@ def _order(
 
 @torch.no_grad()
 def neighbourhoods(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
-    """Find the set of the k nearest points of each point, itself included: `knn` in any order, in half the time.
+    """Find the set of the k nearest points of each point, itself included: `knn` in any order, in less time.
 
-    The sets are those of float64 distances. (In float32, |a|^2 - 2ab + |b|^2 cancels so much that near ties swap
-    neighbours: DGCNN's outputs then differ by 2 %.) No more than BLOCK_ELEMENTS distances are held at once.
+    The sets are those of float64 distances (on a GPU up to crowds of near ties: pointmcd.neighbour_kernels). In
+    float32, |a|^2 - 2ab + |b|^2 cancels so much that near ties swap neighbours: DGCNN's outputs then differ by 2 %. No
+    more than BLOCK_ELEMENTS distances are held at once.
 
     Raises:
         ValueError: k is not between 1 and N.

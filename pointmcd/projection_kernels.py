@@ -61,7 +61,7 @@ def view_groups(views: int) -> tuple[int, int]:
 
 
 class KernelPool(torch.autograd.Function):
-    """CUDA back end of the projection; its two operators are opaque to `torch.compile`, which traces through."""
+    """CUDA back end of the projection, differentiable once; `torch.compile` traces through its two operators."""
 
     @staticmethod
     def forward(
@@ -75,8 +75,10 @@ class KernelPool(torch.autograd.Function):
         return pooled, winners
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[Float[Tensor, "B M D"], None]:
+    def backward(ctx: Any, *gradients: Any) -> tuple[Float[Tensor, "B M D"] | None, None]:
         (winners,) = ctx.saved_tensors
+        if gradients[0] is None:
+            return None, None
         gradient: Tensor = torch.ops.pointmcd.spread_to_winners(gradients[0], winners, ctx.points)
         return gradient, None
 

@@ -162,7 +162,7 @@ def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterat
 def has_fast_bf16(device: torch.device) -> bool:
     """Tell whether bf16 autocast pays: where the processor has instructions for it."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # torch for Apple silicon has no such op
     return supported is not None and bool(supported())
 
@@ -226,7 +226,10 @@ def teacher_loss(
     def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         views = _random_views(len(batch), renders.shape[1], recipe.views_per_step, generator)
         copies = torch.randint(len(renders) // shapes, (len(batch), 1), generator=generator)
-        chosen = torch.as_tensor(images[copies * shapes + batch[:, None], views], device=device)
+        rows = copies * shapes + batch[:, None]
+        if device.type == "cuda":
+            rows, views = upload(rows, device), upload(views, device)
+        chosen = torch.as_tensor(images[rows, views], device=device)
         grey = move_images(
             chosen.float() / 255, scale=recipe.image_scale, shift=recipe.image_shift, generator=generator
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -191,7 +192,7 @@ def written_whole(path: Path, *, replace: bool = True) -> Iterator[Path]:
         path: What to write.
         replace: Whether it takes the place of what stands there by then, or leaves it.
     """
-    partial = path.with_name(f"{os.getpid()}.partial_{path.name}")
+    partial = path.with_name(f"{uuid4().hex}.partial_{path.name}")
     try:
         yield partial
         if replace:

@@ -62,6 +62,17 @@ def test_kernel_takes_points_that_are_not_laid_out_in_rows() -> None:
     assert torch.equal(select_neighbours(turned, 4), select_neighbours(points, 4))
 
 
+def test_features_that_are_no_numbers_name_no_point_beyond_the_cloud() -> None:
+    from pointmcd.neighbour_kernels import select_neighbours
+
+    points = clouds(1, 21, 3)
+    points[0, 4:] = float("nan")
+    nearest = select_neighbours(points, 6)
+    assert nearest.min() >= 0
+    assert nearest.max() < 21
+    assert set(nearest[0, 0, :4].tolist()) == {0, 1, 2, 3}
+
+
 def test_sizes_beyond_the_kernels_registers_are_refused() -> None:
     from pointmcd.neighbour_kernels import can_select
 

@@ -67,6 +67,21 @@ def test_a_compiled_graph_does_not_look_into_the_trial(monkeypatch: pytest.Monke
     gpu._try_triton.cache_clear()
 
 
+def test_an_upload_pins_a_tensor_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch refuses to pin a view whose elements share memory, such as one list of views for all shapes."""
+    pinned: list[torch.Tensor] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        assert tensor.is_contiguous()
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, *, non_blocking: tensor if non_blocking else None)
+    assert gpu.upload(torch.arange(12).expand(3, -1), torch.device("cuda")) is pinned[0]
+    assert pinned[0].tolist() == [list(range(12))] * 3
+
+
 def test_on_a_cpu_there_is_nothing_to_upload() -> None:
     drawn = torch.rand(3)
     assert gpu.upload(drawn, torch.device("cpu")) is drawn

@@ -8,7 +8,7 @@ an edge's winner and one number an edge in the reversed lists.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -38,10 +38,11 @@ class EdgeReduction(torch.autograd.Function):
         out, added = torch.empty_like(own), torch.empty_like(own)
         winners = torch.empty_like(own, dtype=torch.uint8)
         sums, squares = (own.new_empty(grid[0], channels) for _ in range(2))
-        _reduce_edges[grid](
-            own, around, near, pivot, out, added, winners, sums, squares, rows, channels,
-            NEIGHBOURS=neighbours, ROWS=ROWS, CHANNELS=width,
-        )  # fmt: skip
+        with torch.cuda.device_of(own):
+            _reduce_edges[grid](
+                own, around, near, pivot, out, added, winners, sums, squares, rows, channels,
+                NEIGHBOURS=neighbours, ROWS=ROWS, CHANNELS=width,
+            )  # fmt: skip
         edges = near.numel()
         offset = sums.sum(dim=0, dtype=torch.float64) / edges
         variance = (squares.sum(dim=0, dtype=torch.float64) / edges - offset.square()).clamp(min=0).to(own.dtype)
@@ -66,10 +67,11 @@ class EdgeReduction(torch.autograd.Function):
         )
         by_around = torch.empty_like(around)
         grid, width = _backward_grid(rows, channels)
-        _reduce_reversed_edges[grid](
-            own, around, by_out.contiguous(), winners, order.int(), starts, slope, offset, by_around, channels,
-            NEIGHBOURS=neighbours, CHANNELS=width, num_warps=REVERSED_WARPS,
-        )  # fmt: skip
+        with torch.cuda.device_of(own):
+            _reduce_reversed_edges[grid](
+                own, around, by_out.contiguous(), winners, order.int(), starts, slope, offset, by_around, channels,
+                NEIGHBOURS=neighbours, CHANNELS=width, num_warps=REVERSED_WARPS,
+            )  # fmt: skip
         return by_own, by_around, None
 
 
@@ -87,6 +89,7 @@ def _backward_grid(rows: int, channels: int) -> tuple[tuple[int, int], int]:
 
 
 @triton.jit
+@no_type_check
 def _reduce_edges(
     own_pointer, around_pointer, near_pointer, pivot_pointer, out_pointer, added_pointer, winner_pointer,
     sum_pointer, square_pointer, rows, channels,
@@ -124,6 +127,7 @@ def _reduce_edges(
 
 
 @triton.jit
+@no_type_check
 def _reduce_reversed_edges(
     own_pointer, around_pointer, gradient_pointer, winner_pointer, order_pointer, start_pointer, slope_pointer,
     offset_pointer, out_pointer, channels, NEIGHBOURS: tl.constexpr, CHANNELS: tl.constexpr,
