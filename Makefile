@@ -31,9 +31,9 @@ check: install-dev ## formatting, lint, types and the import rule
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
-bench: install-dev ## run every benchmark on an idle machine, print one table; RECORD=1 keeps it in benchmarks/results
+bench: install-dev ## run every benchmark on an idle machine, print one table; RECORD=1 keeps it, DEVICE=cuda takes a GPU
 	@sh setup/browser.sh
-	@.venv/bin/python -m benchmarks $(if $(RECORD),--record)
+	@.venv/bin/python -m benchmarks $(if $(RECORD),--record) $(if $(DEVICE),--device $(DEVICE))
 
 clean: ## remove .venv and every cache
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -154,6 +154,13 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
+def take_gpu(parser: argparse.ArgumentParser) -> None:
+    """Begin to use the GPU, or end the command with a sentence where there is none."""
+    if not torch.cuda.is_available():
+        parser.error("this torch sees no CUDA device; leave --device out to measure on the CPU")
+    torch.cuda.init()
+
+
 def run(name: str, measure: Measure, about: str, *, on_gpu: Measure | None = None) -> None:
     """Be the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to.
 
@@ -171,9 +178,7 @@ def run(name: str, measure: Measure, about: str, *, on_gpu: Measure | None = Non
     options = parser.parse_args()
     chosen = measure
     if on_gpu is not None and options.device == "cuda":
-        if not torch.cuda.is_available():
-            parser.error("this torch sees no CUDA device; leave --device out to measure on the CPU")
-        torch.cuda.init()
+        take_gpu(parser)
         chosen = on_gpu
     print(f"{machine()}, commit {_commit()}", flush=True)
     rows = chosen()

@@ -82,7 +82,7 @@ def test_one_table_holds_the_rows_of_every_benchmark_and_a_broken_one_is_named(
         "bm_c": [Row("page", "first load", 4, "s", target=3, at_least=False), Row("page", "bundle", 1, "KB")],
     }
     monkeypatch.setattr(runner, "NAMES", tuple(measured))
-    monkeypatch.setattr(runner, "run_alone", lambda name, record: measured[name])
+    monkeypatch.setattr(runner, "run_alone", lambda name, device, record: measured[name])
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     assert runner.main() == 1
     printed = capsys.readouterr().out
@@ -121,3 +121,14 @@ def test_a_gpu_that_is_not_there_is_named_in_a_sentence(
     with pytest.raises(SystemExit):
         rows.run("bm_x", list, "x", on_gpu=list)
     assert "this torch sees no CUDA device" in capsys.readouterr().err
+
+
+def test_on_a_gpu_the_runner_takes_the_benchmarks_that_have_rows_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import __main__ as runner
+
+    taken: list[tuple[str, str]] = []
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--device", "cuda"])
+    monkeypatch.setattr(rows, "take_gpu", lambda parser: None)
+    monkeypatch.setattr(runner, "run_alone", lambda name, device, record: taken.append((name, device)) or [])
+    assert runner.main() == 0
+    assert taken == [(name, "cuda") for name in ("bm_edgeconv", "bm_prepare", "bm_training", "bm_vafp")]
