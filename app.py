@@ -251,6 +251,13 @@ def students_with_weights(get_models: Callable[[], Models]) -> tuple[str, ...]:
         return (Options.student,)
 
 
+def offer(students: tuple[str, ...]) -> Any:
+    """Say which students can be chosen; the chosen one stays, unless it has no weights."""
+    if len(students) == len(STUDENTS):
+        return gr.skip()
+    return gr.Dropdown([choice for choice in STUDENTS if choice[1] in students], value=students[0])
+
+
 def card_of(shown: Shown, notes: Sequence[str], *, refused: str | None = None) -> dict[str, Any]:
     """What the file card says of the shape that is shown, under the refusal of a file that came after it."""
     return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown), "refusal": refused}
@@ -343,26 +350,29 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
 
         own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
+        known = tuple(name for _, name in STUDENTS)
 
-        def restore(visit: Visit, request: gr.Request) -> tuple[Any, ...]:
-            """Start a visit: read the address bar, and show the example that it names, or the first one.
-
-            All in one answer: to ask for the analysis by a second event costs the visitor another way there and back.
-            """
-            names = students_with_weights(get_models)
-            key, axis, options = options_from_query(dict(request.query_params), students=names)
-            visit.choose(example_source(key or FIRST_EXAMPLE, axis))
-            offered = [choice for choice in STUDENTS if choice[1] in names]
-            _, *others = vars(options).values()
-            shown = show(visit, *vars(options).values())
-            mark = gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE))
+        def restore(request: gr.Request) -> tuple[Any, ...]:
+            """Set the boxes to what the address bar says, at once: a visitor who is quick finds them set."""
+            key, axis, options = options_from_query(dict(request.query_params), students=known)
             return (
-                *shown,
                 axis,
-                mark if visit.choices == 1 else gr.skip(),  # the visitor may have chosen something meanwhile
-                gr.Dropdown(choices=offered, value=options.student),
-                *others,
+                gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
+                *vars(options).values(),
             )
+
+        def start(visit: Visit, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
+            """Start a visit: show the example that the address bar names, or the first one.
+
+            It reads the address bar itself and is asked together with `restore`, which never waits for the networks:
+            to be asked after it would cost the visitor another way there and back, and to set the boxes here would
+            undo what was chosen meanwhile.
+            """
+            offered = students_with_weights(get_models)
+            key, axis, options = options_from_query(dict(request.query_params), students=offered)
+            if visit.wanted is None:  # else the visitor was quicker
+                visit.choose(example_source(key or FIRST_EXAMPLE, axis))
+            return *show(visit, *vars(options).values()), offer(offered)
 
         def show(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:
             """Analyse the opened shape; where that fails, keep what is shown and say why.
@@ -420,7 +430,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             **model_queue, **private, "trigger_mode": "always_last",
         }  # fmt: skip
 
-        page.load(restore, visit, [visit, viewer, card, up, gallery, *choices], **model_queue, **private)
+        page.load(restore, None, [up, gallery, *choices], queue=False, show_progress="hidden", api_visibility="private")
+        page.load(start, visit, [visit, viewer, card, student], **model_queue, **private)
         gallery.select(choose_example, [visit, up], [visit, card], **choice).then(**then_show)
         upload.upload(
             choose_upload, [visit, up, upload, own_name], [visit, card, gallery, upload], js=OWN_NAME_JS, **choice

@@ -126,6 +126,36 @@ def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: 
     assert "example=airplane" in page.url
 
 
+def test_options_changed_before_the_first_answer_are_what_is_shown_and_what_the_address_says(
+    browser: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = app.analyse
+
+    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+        time.sleep(4)
+        return compute(*shape_and_options, **rest)
+
+    monkeypatch.setattr(app, "analyse", slow)
+    page = browser.new_page()
+    page.set_default_timeout(SLOWEST_MS)
+    foreign, complaints = watch(page, address)
+    page.goto(address + "/?points=512")
+    points = page.locator("#options input[aria-label='number input for Points']")
+    page.wait_for_function("box => box.value === '512'", arg=points.element_handle())
+    assert page.evaluate("() => window.pointmcdViewer?.drawn ?? 0") == 0
+    typed(page, "number input for Views", "5", "Enter")
+    page.wait_for_function("() => document.querySelectorAll('.pmv-thumb').length === 12")
+    assert page.get_by_label("number input for Views").input_value() == "5"
+    page.wait_for_function("() => document.querySelectorAll('.pmv-thumb').length === 5")
+    page.wait_for_function("() => new URL(location).searchParams.get('views') === '5'")
+    assert page.evaluate("() => window.pointmcdViewer.drawn") == 512
+    assert page.get_by_label("number input for Views").input_value() == "5"
+    assert points.input_value() == "512"
+    assert page.evaluate("() => location.search") == "?points=512&example=chair&views=5"
+    page.close()
+    assert (foreign, complaints) == ([], [])
+
+
 def read_slowly(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
     """Let reading take as long as on a machine with much to do; by file name, 0 for those not named."""
     read = app.open_source
