@@ -13,7 +13,7 @@ import pytest
 
 from pointmcd.types import Analysis
 from tests.analysis_fixture import make_analysis
-from tests.browser import chromium, needs_chromium, watch
+from tests.browser import CHROMIUM, chromium, needs_chromium, watch
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer
 from viz.theme import DARK, LIGHT
@@ -309,6 +309,89 @@ def test_thirty_shapes_leave_two_contexts_at_most_and_the_camera_where_it_was(
         give(page, ("sphere", "lonely", "chair")[turn % 3], shapes)
     assert page.evaluate("() => window.liveContexts()") <= 2
     assert camera(page) == pytest.approx(before, abs=1e-6)
+
+
+def test_a_lost_context_is_said_and_comes_back_with_the_cloud_and_what_was_chosen_meanwhile(
+    open_page: Any, shapes: dict[str, Analysis]
+) -> None:
+    page = open_page()
+    notice = page.locator("[data-part=scene-main] + .pmv-notice")
+    assert notice.is_hidden()
+    page.evaluate(
+        """() => {
+          const gl = document.querySelector("[data-part=scene-main] canvas").getContext("webgl");
+          (window.context = gl.getExtension("WEBGL_lose_context")).loseContext();
+        }"""
+    )
+    notice.wait_for()
+    assert "comes back by itself" in notice.inner_text()
+    page.locator(".pmv-thumb[data-view='4']").click()
+    page.locator("[data-tool=image]").click()
+    page.wait_for_timeout(300)
+    page.evaluate("() => window.context.restoreContext()")
+    notice.wait_for(state="hidden")
+    settle(page)
+    assert_painted(page, LIGHT["seen"], shapes["chair"].visibility.mask[4])
+    assert page.evaluate("() => window.liveContexts()") == 1
+    before = camera(page)
+    box = page.locator("[data-part=scene-main]").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 210, steps=6)
+    page.mouse.up()
+    settle(page)
+    assert camera(page) != pytest.approx(before, abs=1e-3)
+    page.keyboard.press("r")  # from where no line of the rig lies over a point
+    give(page, "lonely", shapes)
+    page.locator(".pmv-thumb[data-view='0']").click()
+    settle(page)
+    assert_painted(page, LIGHT["seen"], shapes["lonely"].visibility.mask[0])
+
+
+def test_without_webgl_our_own_sentence_stands_in_the_scene_and_all_else_works(browser: Any, address: str) -> None:
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-gpu", "--disable-3d-apis"]
+    bare = browser.browser.browser_type.launch(executable_path=CHROMIUM, args=flags)
+    page = bare.new_page(viewport={"width": 1100, "height": 800})
+    page.set_default_timeout(SLOWEST_MS)
+    foreign, complaints = watch(page, address)
+    page.goto(address)
+    notice = page.locator("[data-part=scene-main] + .pmv-notice")
+    notice.wait_for()
+    assert "has no WebGL" in notice.inner_text()
+    page.set_viewport_size({"width": 900, "height": 700})
+    for key in ("3", "ArrowRight", "f", "c", "r"):
+        page.keyboard.press(key)
+    page.locator("[data-tool=image]").click()
+    page.locator("#give-sphere").click()
+    page.wait_for_function("name => window.pointmcdViewer.name === name", arg=EVIL_NAME)
+    page.wait_for_timeout(700)
+    assert page.locator(".pmv-thumb").count() == 5
+    assert page.locator(".no-webgl").count() == 0
+    bare.close()
+    assert (foreign, complaints) == ([], [])
+
+
+def test_the_point_under_the_pointer_is_the_one_whose_disc_is_seen_there(page: Any) -> None:
+    # Seen is, of the discs that cover a place, the nearest; places are taken from all over the discs.
+    wrong = page.evaluate(
+        """() => {
+          const viewer = window.pointmcdViewer;
+          const places = Array.from({ length: viewer.drawn }, (_, n) => viewer.screenPosition(n));
+          const radius = viewer.discRadius;
+          let wrong = 0;
+          for (let k = 0; k < 1200; k++) {
+            const [x, y] = places[(k * 37) % places.length].slice(0, 2);
+            const [px, py] = [x + 0.9 * radius * Math.cos(k), y + 0.9 * radius * Math.sin(k)];
+            let front = null;
+            places.forEach(([a, b, depth], n) => {
+              if (Math.hypot(a - px, b - py) <= radius && (front === null || depth < places[front][2])) front = n;
+            });
+            if (viewer.pick(px, py) !== front) wrong += 1;
+          }
+          return wrong;
+        }"""
+    )
+    assert wrong == 0
 
 
 def test_a_flight_ends_where_the_views_camera_stands(page: Any, shapes: dict[str, Analysis]) -> None:

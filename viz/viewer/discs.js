@@ -28,26 +28,17 @@ void main() {
 class Discs {
   // `toScreen` gives the column-major matrix from the world to the clip volume, at the moment of drawing.
   constructor(gl, toScreen) {
-    Object.assign(this, { gl, toScreen, pixelRatio: 1, count: 0, dirty: true });
+    Object.assign(this, { gl, toScreen, pixelRatio: 1, count: 0, diameter: 0, dirty: true });
     this._trace = { data: { index: -1 } }; // plotly sorts what it draws by this: before all traces
     this.program = linkProgram(gl, DISC_CORNER, DISC_PIXEL);
     const names = ["toScreen", "diameter", "outline", "outlineColor"];
     this.places = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(this.program, name)]));
     this.positions = gl.createBuffer();
     this.colors = gl.createBuffer();
-    // What is read from where, kept apart from what plotly's own objects read.
-    this.vertexArrays = gl.getExtension("OES_vertex_array_object");
-    this.reading = this.vertexArrays.createVertexArrayOES();
-    this.vertexArrays.bindVertexArrayOES(this.reading);
-    for (const [name, buffer, type, normalized] of [
-      ["position", this.positions, gl.FLOAT, false], ["color", this.colors, gl.UNSIGNED_BYTE, true],
-    ]) {
-      const place = gl.getAttribLocation(this.program, name);
-      gl.enableVertexAttribArray(place);
-      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-      gl.vertexAttribPointer(place, 3, type, normalized, 0, 0);
-    }
-    this.vertexArrays.bindVertexArrayOES(null);
+    this.attributes = [["position", this.positions, gl.FLOAT, false], ["color", this.colors, gl.UNSIGNED_BYTE, true]].map(
+      ([name, buffer, type, normalized]) => ({ place: gl.getAttribLocation(this.program, name), buffer, type, normalized }),
+    );
+    [, this.largest] = gl.getParameter(gl.ALIASED_POINT_SIZE_RANGE) ?? [1, Infinity]; // null of a lost context
   }
 
   isOpaque() { return true; }
@@ -69,6 +60,11 @@ class Discs {
     Object.assign(this, { diameter, outline, outlineColor: outlineColor.map((byte) => byte / 255), dirty: true });
   }
 
+  // Of a disc as it is drawn, in CSS pixels: a graphics card has a largest point.
+  get radius() {
+    return Math.min(this.diameter, this.largest / this.pixelRatio) / 2;
+  }
+
   fill(buffer, values) {
     const { gl } = this;
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
@@ -77,22 +73,25 @@ class Discs {
   }
 
   draw() {
-    const { gl, places, pixelRatio } = this;
+    const { gl, places, attributes, pixelRatio } = this;
     const matrix = this.count && this.toScreen();
     if (!matrix) return;
     gl.useProgram(this.program);
     gl.uniformMatrix4fv(places.toScreen, false, matrix);
-    gl.uniform1f(places.diameter, this.diameter * pixelRatio);
+    gl.uniform1f(places.diameter, 2 * this.radius * pixelRatio);
     gl.uniform1f(places.outline, this.outline * pixelRatio);
     gl.uniform3fv(places.outlineColor, this.outlineColor);
-    this.vertexArrays.bindVertexArrayOES(this.reading);
+    for (const { place, buffer, type, normalized } of attributes) {
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.enableVertexAttribArray(place);
+      gl.vertexAttribPointer(place, 3, type, normalized, 0, 0);
+    }
     gl.drawArrays(gl.POINTS, 0, this.count);
-    this.vertexArrays.bindVertexArrayOES(null);
+    for (const { place } of attributes) gl.disableVertexAttribArray(place); // plotly's objects have their own
   }
 
   dispose() {
     const { gl } = this;
-    this.vertexArrays.deleteVertexArrayOES(this.reading);
     gl.deleteBuffer(this.positions);
     gl.deleteBuffer(this.colors);
     gl.deleteProgram(this.program);

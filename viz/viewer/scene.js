@@ -11,6 +11,11 @@ const SMALLEST_DISC_PX = 2.8;
 // An outline would leave little of a smaller disc.
 const SMALLEST_OUTLINED_PX = 5.3;
 const OUTLINE_PX = 0.5;
+// plotly makes its plot anew one frame after the context is back.
+const FRAMES_TO_COME_BACK = 120;
+const LOST = "The graphics card dropped the 3D view; it comes back by itself, or reload the page.";
+const NO_WEBGL = "This browser has no WebGL, by which the 3D view is drawn. Images, predictions and numbers are all here; "
+  + "for the cloud, switch on hardware acceleration or take another browser.";
 
 class Scene {
   constructor(plotly, node, onCamera) {
@@ -21,6 +26,13 @@ class Scene {
     this.queue = Promise.resolve();
     this.fieldOfView = Math.PI / 3;
     this.flight = 0;
+    this.unsupported = false;
+    this.notice = make("p", { class: "pmv-notice", attrs: { role: "alert" } });
+    this.say("");
+    node.after(this.notice);
+    // Caught on their way to plotly's canvas.
+    node.addEventListener("webglcontextlost", (event) => this.onLost(event), { capture: true });
+    node.addEventListener("webglcontextrestored", () => this.onRestored(), { capture: true });
   }
 
   get internals() {
@@ -44,13 +56,52 @@ class Scene {
 
   // Calls to plotly run one after another: overlapping calls on one graph lose updates.
   enqueue(task) {
-    this.queue = this.queue.then(task).catch((error) => console.error("3D view:", error));
+    this.queue = this.queue.then(() => (this.unsupported ? null : task())).catch((error) => console.error("3D view:", error));
     return this.queue;
+  }
+
+  // A sentence in place of the cloud; none for "".
+  say(sentence) {
+    this.notice.textContent = sentence;
+    this.notice.hidden = !sentence;
+  }
+
+  // The browser takes contexts away (a driver starts anew, a laptop changes its card) and gives one back only where
+  // somebody asked for it. Until then whatever is to be drawn waits.
+  onLost(event) {
+    event.preventDefault();
+    this.say(LOST);
+    if (this.goOn) return;
+    const back = new Promise((done) => { this.goOn = done; });
+    this.enqueue(() => back);
+  }
+
+  async onRestored() {
+    for (let frame = 0; this.internals?.glplot === this.plot && frame < FRAMES_TO_COME_BACK; frame++) {
+      await new Promise((done) => requestAnimationFrame(done));
+    }
+    if (!this.internals || this.internals.glplot === this.plot || !this.goOn) return; // the sentence stays
+    // The new plot has a canvas of its own; the old one would hold a context for nothing.
+    const { canvas, gl } = this.plot;
+    canvas.remove();
+    gl.getExtension("WEBGL_lose_context")?.loseContext();
+    this.takePlot();
+    this.fillDiscs(this.data, this.colors);
+    this.say("");
+    this.goOn();
+    this.goOn = null;
+    this.onCamera(this);
+  }
+
+  // Without WebGL plotly shows a box that sends the visitor to a foreign site, and its scene answers nothing.
+  giveUp() {
+    this.unsupported = true;
+    this.plotly.purge(this.node);
+    this.say(NO_WEBGL);
   }
 
   // Draw a cloud with its marks; see `repaint` for what they are.
   draw(data, colors, theme, marks, camera) {
-    const first = !this.internals;
     this.data = data;
     this.colors = colors;
     this.marks = JSON.stringify(marks);
@@ -78,19 +129,18 @@ class Scene {
     this.enqueue(async () => {
       // Asked for only now: a flight or a hand may have turned the camera while this call waited.
       layout.scene.camera = camera ?? this.camera ?? homePose();
+      const first = !this.internals;
       await this.plotly.react(this.node, traces, layout, config);
+      if (!this.internals?.glplot) return this.giveUp();
       if (first) {
         this.keepTurntable();
-        this.addDiscs();
         const report = () => this.onCamera(this);
         this.node.on("plotly_relayouting", report);
         this.node.on("plotly_relayout", report);
       }
-      this.discs.move(data.points);
-      this.discs.recolor(colorBytes(colors));
-      this.discs.style(this.discStyle(), this.outlineColor);
+      this.takePlot();
+      this.fillDiscs(data, colors);
       this.drawn = data.count;
-      this.fitFieldOfView();
     });
   }
 
@@ -104,12 +154,21 @@ class Scene {
     };
   }
 
-  // The points join plotly's scene, and are drawn in its frames.
-  addDiscs() {
+  // The points join plotly's plot, the first and each that it makes after a loss, and are drawn in its frames.
+  takePlot() {
     const plot = this.internals.glplot;
+    if (plot === this.plot) return;
+    this.plot = plot;
     this.skipPicking(plot);
     this.discs = new Discs(plot.gl, () => this.screenMatrix());
     plot.add(this.discs);
+  }
+
+  fillDiscs(data, colors) {
+    this.discs.move(data.points);
+    this.discs.recolor(colorBytes(colors));
+    this.discs.style(this.discStyle(), this.outlineColor);
+    this.fitFieldOfView();
   }
 
   // The viewer itself finds the point under the pointer: plotly, which draws everything once more and reads the picture
@@ -216,12 +275,16 @@ class Scene {
     return multiply(camera.projection, multiply(camera.view, scaled));
   }
 
-  // The point under the pointer: of those within reach, the one in front.
+  // The point under the pointer: of the discs that cover it the front-most, which is the one that is seen there; where
+  // none does, of those within reach the one in front.
   pick(px, py, reach = 9) {
     const matrix = this.screenMatrix();
     const { data } = this;
     if (!matrix || !data) return null;
     const { clientWidth: width, clientHeight: height } = this.node;
+    const radius = this.discs?.radius ?? 0;
+    let seen = null;
+    let seenDepth = Infinity;
     let best = null;
     let bestScore = Infinity;
     for (let n = 0; n < data.count; n++) {
@@ -233,11 +296,12 @@ class Scene {
       const dx = (0.5 + (0.5 * (matrix[0] * x + matrix[4] * y + matrix[8] * z + matrix[12])) / w) * width - px;
       const dy = (0.5 - (0.5 * (matrix[1] * x + matrix[5] * y + matrix[9] * z + matrix[13])) / w) * height - py;
       const distance = Math.hypot(dx, dy);
+      if (distance <= radius && w < seenDepth) [seen, seenDepth] = [n, w];
       if (distance > reach) continue;
       const score = distance / reach + 4 * w;
       if (score < bestScore) [best, bestScore] = [n, score];
     }
-    return best;
+    return seen ?? best;
   }
 
   screenPositionOf(point) {
@@ -245,11 +309,13 @@ class Scene {
     return this.screenPosition(points[3 * point], points[3 * point + 1], points[3 * point + 2]);
   }
 
+  // Nothing where nothing is drawn.
   toImage() {
-    return this.internals?.toImage("png");
+    return this.goOn ? null : this.internals?.toImage("png");
   }
 
   purge() {
+    this.goOn?.();
     return this.enqueue(() => this.plotly.purge(this.node));
   }
 

@@ -13,8 +13,8 @@ async function drawSnapshot(panes, data, legend, theme, font) {
   context.fillRect(0, 0, width, height + header);
   let left = 0;
   for (const pane of panes) {
-    const image = await loadImage(await pane.scene.toImage());
-    context.drawImage(image, left, header, pane.node.clientWidth, pane.node.clientHeight);
+    const picture = await pane.scene.toImage();
+    if (picture) context.drawImage(await loadImage(picture), left, header, pane.node.clientWidth, pane.node.clientHeight);
     if (pane.pin) {
       context.beginPath();
       context.arc(left + pane.pin[0], header + pane.pin[1], 8, 0, 2 * Math.PI);

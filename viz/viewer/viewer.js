@@ -56,7 +56,7 @@ class Viewer {
     Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false });
     this.state = this.stateOfAddress();
     // Run while Python computes, and not before the page has asked it to; where it fails, the first shape says so.
-    onceAsked(() => loadPlotly(config.plotly).catch(() => {}));
+    this.asking = onceAsked(() => loadPlotly(config.plotly).catch(() => {}));
     this.stopping = new AbortController();
     this.buildControls();
     this.listen();
@@ -484,6 +484,7 @@ class Viewer {
     this.stopPlaying();
     this.stopping.abort();
     this.themeWatch.disconnect();
+    this.asking.disconnect();
     for (const scene of [this.main, this.compare]) scene?.purge();
   }
 
@@ -591,6 +592,7 @@ class Viewer {
         return true;
       },
       pick: (x, y) => viewer.main?.pick(x, y) ?? null,
+      get discRadius() { return viewer.main?.discs?.radius ?? null; },
       screenPosition: (n) => viewer.main.screenPositionOf(n),
       imagePosition: (view, n) => {
         const { points, cameras } = viewer.data;
@@ -602,11 +604,13 @@ class Viewer {
 
 // Gradio sends each question to its queue.
 function onceAsked(task) {
-  new PerformanceObserver((list, observer) => {
+  const observer = new PerformanceObserver((list) => {
     if (!list.getEntries().some(({ name }) => name.includes("/queue/join"))) return;
     observer.disconnect();
     task();
-  }).observe({ type: "resource", buffered: true });
+  });
+  observer.observe({ type: "resource", buffered: true });
+  return observer;
 }
 
 // The page keeps its own reference: another plot on the page may replace window.Plotly with its own copy.
