@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ import gradio as gr
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
-from viz.components import AnalysisViewer, asset, compressed_plotly, plotly_route
+from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, plotly_route
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -62,8 +61,6 @@ DELETE_CACHE = (600, 7200)
 # active is forgotten first.
 SESSIONS_KEPT = 100
 PORTS_TRIED = 100
-# Kept by browsers for a year: a new version has a new address.
-PLOTLY_PATH = f"/plotly-{version('plotly')}.min.js"
 
 
 @dataclass(frozen=True)
@@ -344,9 +341,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     json_button = gr.Button("JSON", size="sm", min_width=60)
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
-                viewer = AnalysisViewer(
-                    elem_id="viewer", predict_kept=kept_predictor(get_models), plotly_path=PLOTLY_PATH
-                )
+                viewer = AnalysisViewer(elem_id="viewer", predict_kept=kept_predictor(get_models), own_route=True)
 
         own_name = gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
@@ -579,8 +574,7 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
         state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
-        head=f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">',
-        app_kwargs={"routes": [plotly_route(PLOTLY_PATH)]},
+        head=PLOTLY_HEAD, app_kwargs={"routes": [plotly_route()]},
     )  # fmt: skip
     return page
 

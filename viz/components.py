@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,11 @@ from viz import theme
 
 _HERE: Final = Path(__file__).parent
 _PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+_COMPRESSING: Final = threading.Lock()
+# Where a server with `plotly_route` has plotly.js: a new version has a new address, so browsers may keep it for long.
+PLOTLY_PATH: Final = f"/plotly-{plotly.__version__}.min.js"
+# Relative to the page's base, as all that Gradio names: right under a root path too. The viewer asks for the same.
+PLOTLY_HEAD: Final = f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">'
 # In reading order: each file answers one question, and all share one function's scope.
 _SCRIPTS: Final = (
     "dom.js", "decode.js", "camera.js", "colouring.js", "legend.js", "discs.js", "scene.js", "thumbnails.js",
@@ -33,7 +39,7 @@ def AnalysisViewer(
     *,
     elem_id: str = "viewer",
     predict_kept: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-    plotly_path: str | None = None,
+    own_route: bool = False,
 ) -> gr.HTML:
     """Make the linked viewer: the 3D scene, the views, the predictions, the similarity matrix and the point's card.
 
@@ -44,14 +50,16 @@ def AnalysisViewer(
         elem_id: The element's id in the page.
         predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
-        plotly_path: Where the server has its `plotly_route`; None for a page whose server has none.
+        own_route: Whether the server has `plotly_route` (and the page `PLOTLY_HEAD`, so that it comes early); else
+            plotly.js comes as one of Gradio's static files, compressed anew for each visitor.
 
     Returns:
         A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
         the user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash, and
         `window.pointmcdViewer` tells tests and curious consoles what is shown (see the end of viewer.js).
     """
-    if plotly_path is None:
+    plotly_path = PLOTLY_PATH
+    if not own_route:
         gr.set_static_paths([_PLOTLY])
         plotly_path = f"/gradio_api/file={_PLOTLY.as_posix()}"
     template = f"<style>\n{viewer_css()}\n</style>\n{asset('viewer/viewer.html')}"
@@ -75,24 +83,38 @@ def viewer_css() -> str:
     return theme.css_variables() + asset("viewer/viewer.css")
 
 
-@lru_cache(maxsize=1)
 def compressed_plotly() -> bytes:
     """Return plotly.js as gzip, made once: Gradio makes it anew for every visitor and answers nobody meanwhile."""
+    with _COMPRESSING:  # of two that ask at once, the second waits for the first one's
+        return _compress()
+
+
+@lru_cache(maxsize=1)
+def _compress() -> bytes:
     return gzip.compress(_PLOTLY.read_bytes(), mtime=0)
 
 
-def plotly_route(path: str) -> Route:
-    """Answer this address with plotly.js, which every browser takes compressed and keeps for a year."""
+def plotly_route() -> Route:
+    """Answer `PLOTLY_PATH` with plotly.js: compressed for whoever takes that, kept by browsers for a year."""
+    return Route(PLOTLY_PATH, _answer_with_plotly)
 
-    def answer(_request: Request) -> Response:
-        headers = {"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(compressed_plotly(), media_type="text/javascript", headers=headers)
 
-    return Route(path, answer)
+def _answer_with_plotly(request: Request) -> Response:
+    packed = "gzip" in request.headers.get("accept-encoding", "").lower()
+    tag = f'"{plotly.__version__}{"-gzip" if packed else ""}"'
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding", "ETag": tag}
+    known = [held.strip().removeprefix("W/") for held in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return Response(
+        compressed_plotly() if packed else _PLOTLY.read_bytes(), media_type="text/javascript", headers=headers
+    )
 
 
 def _script(plotly_path: str) -> str:
-    config = json.dumps({"plotly": plotly_path, "theme": theme.script_constants()})
+    config = json.dumps({"plotly": plotly_path[1:], "theme": theme.script_constants()})
     body = "\n".join(asset(f"viewer/{name}") for name in _SCRIPTS)
     # `select` is named here because Gradio looks for an event's name in this text.
     start = f"new Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js"

@@ -617,8 +617,7 @@ function onceAsked(task) {
 let plotlyPromise = null;
 function loadPlotly(path) {
   plotlyPromise ??= new Promise((done, fail) => {
-    const root = window.gradio_config?.root ?? "";
-    const script = make("script", { attrs: { src: `${root}${path}` } });
+    const script = make("script", { attrs: { src: path } }); // from the page's base, wherever that is
     script.onload = () => done(window.Plotly);
     script.onerror = () => fail(new Error("plotly.js did not load"));
     document.head.append(script);
