@@ -53,7 +53,7 @@ POINTS = (256, 4096)
 ELEVATIONS = (-90, 90)
 LARGEST_SEED = 2**31 - 1
 
-UPLOAD_LIMIT = "100mb"
+UPLOAD_LIMIT = 100 * 2**20  # bytes
 LONGEST_NAME = 120
 # A visitor's files are deleted this long after they came: seconds between sweeps, age in seconds.
 DELETE_CACHE = (600, 7200)
@@ -319,8 +319,8 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 _section("Your own file", HELP_FILE)
                 upload = gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84)
                 card = gr.HTML(
-                    {}, elem_id="card", html_template=asset("page/card.html"), js_on_load=asset("page/card.js"),
-                    apply_default_css=False,
+                    {}, elem_id="card", html_template=asset("page/card.html"), apply_default_css=False,
+                    js_on_load=f"const largestUpload = {UPLOAD_LIMIT};\n{asset('page/card.js')}",
                 )  # fmt: skip
                 _section("Options", HELP_OPTIONS)
                 with gr.Column(elem_id="options"):

@@ -289,6 +289,21 @@ def test_each_bad_file_is_refused_with_a_sentence_and_the_next_good_one_is_shown
     assert page.locator("#card .refusal").is_hidden()
 
 
+def test_a_file_above_the_limit_is_refused_in_the_card_until_the_next_good_one(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    with (tmp_path / "large.ply").open("wb") as file:
+        file.truncate(app.UPLOAD_LIMIT + 1)
+    send(page, tmp_path / "large.ply")
+    page.locator("#card .refusal").wait_for()
+    assert refusal(page).startswith("large.ply is larger than 100 MB")
+    page.wait_for_timeout(1500)
+    assert page.locator("#card .refusal").is_visible()
+    assert page.evaluate("() => window.pointmcdViewer.name") == "chair.off"
+    send(page, write_cube(tmp_path / "good.off"))
+    wait_until_shown(page, "good.off")
+    assert page.locator("#card .refusal").is_hidden()
+
+
 def test_a_reader_that_crashes_costs_one_sentence(visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit()
     with monkeypatch.context() as starved:

@@ -25,3 +25,14 @@ const show = () => {
 };
 watch('value', show);
 show();
+// Gradio refuses a file above the limit by a message that passes; the card keeps it. The limit is set before this script.
+const refuseLarge = (event) => {
+  if (!event.target.closest?.('#upload')) return;
+  const files = [...(event.target.files ?? event.dataTransfer?.files ?? [])];
+  const large = files.find((file) => file.size > largestUpload);
+  if (!large) return;
+  const sentence = element.querySelector('.refusal');
+  sentence.textContent = `${large.name} is larger than ${largestUpload / 2 ** 20} MB: send fewer points or faces.`;
+  sentence.hidden = false;
+};
+for (const touch of ['change', 'drop']) document.addEventListener(touch, refuseLarge, true);
