@@ -210,7 +210,9 @@ def screenshot(page: Any, name: str, tmp_path: Path, **settings: Any) -> None:
 
 def test_the_cloud_of_the_bundle_is_drawn(page: Any, shapes: dict[str, Analysis]) -> None:
     assert page.evaluate("() => window.pointmcdViewer.drawn") == len(shapes["chair"].cloud.points)
-    dimmed = set(colors_on_screen(page).values()) - {LIGHT["seen"]}
+    shown = set(colors_on_screen(page).values())
+    assert LIGHT["seen"] in shown
+    dimmed = shown - {LIGHT["seen"]}
     assert len(dimmed) == 1
     assert LIGHT["scene"] not in dimmed
 
@@ -368,6 +370,29 @@ def test_without_webgl_our_own_sentence_stands_in_the_scene_and_all_else_works(b
     assert page.locator(".pmv-thumb").count() == 5
     assert page.locator(".no-webgl").count() == 0
     bare.close()
+    assert (foreign, complaints) == ([], [])
+
+
+def test_a_graphics_card_without_vertex_arrays_draws_the_cloud_too(
+    browser: Any, address: str, shapes: dict[str, Analysis]
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        """
+        const getExtension = WebGLRenderingContext.prototype.getExtension;
+        WebGLRenderingContext.prototype.getExtension = function (name) {
+          return name === "OES_vertex_array_object" ? null : getExtension.call(this, name);
+        };
+        """
+    )
+    foreign, complaints = watch(page, address)
+    page.goto(address)
+    settle(page)
+    for view in (0, 4):
+        page.locator(f".pmv-thumb[data-view='{view}']").click()
+        settle(page)
+        assert_painted(page, LIGHT["seen"], shapes["chair"].visibility.mask[view])
+    page.close()
     assert (foreign, complaints) == ([], [])
 
 

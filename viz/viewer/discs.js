@@ -38,6 +38,9 @@ class Discs {
     this.attributes = [["position", this.positions, gl.FLOAT, false], ["color", this.colors, gl.UNSIGNED_BYTE, true]].map(
       ([name, buffer, type, normalized]) => ({ place: gl.getAttribLocation(this.program, name), buffer, type, normalized }),
     );
+    // What is read from where, kept apart from what plotly's own objects read; an old graphics card cannot.
+    this.vertexArrays = gl.getExtension("OES_vertex_array_object");
+    this.reading = this.vertexArrays?.createVertexArrayOES();
     [, this.largest] = gl.getParameter(gl.ALIASED_POINT_SIZE_RANGE) ?? [1, Infinity]; // null of a lost context
   }
 
@@ -81,17 +84,23 @@ class Discs {
     gl.uniform1f(places.diameter, 2 * this.radius * pixelRatio);
     gl.uniform1f(places.outline, this.outline * pixelRatio);
     gl.uniform3fv(places.outlineColor, this.outlineColor);
+    this.vertexArrays?.bindVertexArrayOES(this.reading);
+    // An attribute that another object left enabled, and whose buffer is gone, would forbid the drawing.
+    const left = this.vertexArrays ? 0 : gl.getParameter(gl.MAX_VERTEX_ATTRIBS);
+    for (let place = 0; place < left; place++) gl.disableVertexAttribArray(place);
     for (const { place, buffer, type, normalized } of attributes) {
       gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
       gl.enableVertexAttribArray(place);
       gl.vertexAttribPointer(place, 3, type, normalized, 0, 0);
     }
     gl.drawArrays(gl.POINTS, 0, this.count);
-    for (const { place } of attributes) gl.disableVertexAttribArray(place); // plotly's objects have their own
+    for (const { place } of attributes) gl.disableVertexAttribArray(place);
+    this.vertexArrays?.bindVertexArrayOES(null);
   }
 
   dispose() {
     const { gl } = this;
+    this.vertexArrays?.deleteVertexArrayOES(this.reading);
     gl.deleteBuffer(this.positions);
     gl.deleteBuffer(this.colors);
     gl.deleteProgram(this.program);
