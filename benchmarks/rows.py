@@ -149,9 +149,14 @@ def _commit() -> str:
     """Name the measured code; "-dirty" where it was changed since, "unknown" without git or a repository."""
     if shutil.which("git") is None:
         return "unknown"
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    answer = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+
+    def ask(*question: str) -> str:
+        answer = subprocess.run(["git", *question], cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+        return answer.stdout.strip()
+
+    # Rows that a benchmark before this one has recorded change no code.
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ":/", f":!{RESULTS.name}")
+    return (ask("describe", "--always", "--exclude", "*") or "unknown") + ("-dirty" if changed else "")
 
 
 def take_gpu(parser: argparse.ArgumentParser) -> None:
