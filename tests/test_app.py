@@ -396,6 +396,7 @@ def test_a_browser_that_holds_this_plotly_gets_no_second_copy(page: Any) -> None
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         ask_for_plotly(page, accept_encoding="gzip", if_none_match=f'"other", W/{packed}')
     assert (unchanged.value.code, unchanged.value.headers["ETag"]) == (304, packed)
+    unchanged.value.close()
     with ask_for_plotly(page, accept_encoding="gzip", if_none_match=plain) as answer:
         assert answer.status == 200
 
