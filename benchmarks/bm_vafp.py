@@ -102,6 +102,11 @@ def check(case: Case) -> None:
     torch.testing.assert_close(gradient * lit, twin_gradient * lit, rtol=0, atol=1e-5)
 
 
+def speed_up(case: Case, times: float, *, target: float, detail: str) -> Row:
+    """Say how many times as fast as the twin a step is."""
+    return Row(case.what, "forward and backward, speed-up over the naive twin", times, "x", target, detail=detail)
+
+
 def compare(case: Case, *, repeats: int) -> list[Row]:
     """Time one case and measure its memory."""
     check(case)
@@ -113,11 +118,9 @@ def compare(case: Case, *, repeats: int) -> list[Row]:
     gradient_mb = case.features.numel() * 4 / 1e6
     share = float(case.visibility.float().mean())
     return [
-        Row(
-            what=case.what,
-            figure="forward and backward, speed-up over the naive twin",
-            value=twin / fast,
-            unit="x",
+        speed_up(
+            case,
+            twin / fast,
             target=SPEED_UP,
             detail=f"{1000 * fast:.1f} ms against {1000 * twin:.0f} ms{part}; {100 * share:.0f} % seen",
         ),
@@ -200,11 +203,9 @@ def compare_on_gpu(case: Case) -> list[Row]:
     part = "" if at_once == len(case.features) else f", {at_once} shapes at a time"
     moved = 2 * case.features.numel() * case.features.element_size()
     return [
-        Row(
-            what=case.what,
-            figure="forward and backward, speed-up over the naive twin",
-            value=twin / fast,
-            unit="x",
+        speed_up(
+            case,
+            twin / fast,
             target=GPU_SPEED_UP,
             detail=f"{1000 * fast:.3f} ms against {1000 * twin:.2f} ms{part}; the reference {1000 * reference:.2f} ms",
         ),

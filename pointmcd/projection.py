@@ -96,7 +96,7 @@ def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         from pointmcd.projection_kernels import DTYPES, KernelPool
 
         if features.dtype in DTYPES:
-            pooled, winners = KernelPool.apply(features, visibility)  # type: ignore[no-untyped-call]  # as above
+            pooled, winners = KernelPool.apply(features, visibility)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
             return pooled, winners
     return masked_pool(features, visibility)
 

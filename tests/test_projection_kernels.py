@@ -167,8 +167,10 @@ def test_the_operators_say_truly_what_they_return() -> None:
     features, visibility, pull = (x.to(DEVICE) for x in drawn(2, 5, 21, 9))
     _, winners = kernel_pool(features, visibility)
     truths = ("test_schema", "test_faketensor")
-    torch.library.opcheck(torch.ops.pointmcd.pool_by_view.default, (features, visibility), test_utils=truths)
-    torch.library.opcheck(torch.ops.pointmcd.spread_to_winners.default, (pull, winners, 21), test_utils=truths)
+    operators = torch.ops.pointmcd
+    pooling = torch.library.opcheck(operators.pool_by_view.default, (features, visibility), test_utils=truths)
+    spreading = torch.library.opcheck(operators.spread_to_winners.default, (pull, winners, 21), test_utils=truths)
+    assert pooling == spreading == dict.fromkeys(truths, "SUCCESS")
 
 
 TRACE = """
@@ -187,8 +189,7 @@ expected = around(plain, visibility)
 pooled = torch.compile(around, backend=sys.argv[1], fullgraph=True)(traced, visibility)
 expected.backward(pull)
 pooled.backward(pull)
-assert torch.equal(pooled, expected)
-assert torch.equal(traced.grad, plain.grad)
+print(torch.equal(pooled, expected), torch.equal(traced.grad, plain.grad))
 """
 
 
@@ -206,7 +207,7 @@ def run_alone(script: str, *arguments: str, **environment: str) -> str:
 @pytest.mark.slow  # loading the compiler takes longer than all other tests here
 @pytest.mark.parametrize("back_end", ["aot_eager", "inductor"])
 def test_torch_compile_traces_through_as_one_graph_with_the_same_numbers(back_end: str) -> None:
-    run_alone(TRACE, back_end)
+    assert run_alone(TRACE, back_end).split() == ["True", "True"]
 
 
 COMPILE = """

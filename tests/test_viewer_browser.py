@@ -464,6 +464,7 @@ def test_the_second_scene_opens_in_the_pose_of_the_first(page: Any) -> None:
         page.keyboard.press("f")
         page.keyboard.press("c")
         page.wait_for_function(TOGETHER)
+        assert page.evaluate(TOGETHER), "they stay so"
         page.keyboard.press("c")
 
 

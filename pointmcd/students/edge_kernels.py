@@ -2,8 +2,8 @@
 
 An edge's value is own_i + around_j (students/dgcnn.py says why). One kernel reads each neighbour once, for the maximum,
 its place and the batch statistics together; another goes through each point's reversed edges, so that every gradient is
-written by one program, in one order: two runs give the same bits. Nothing of the size of the edges is held but one byte
-an edge's winner and one number an edge in the reversed lists.
+written by one program, in one order: two runs give the same bits. No feature of an edge is held: of each maximum its
+place, one byte, and of each edge its number in the reversed lists.
 """
 
 from __future__ import annotations
