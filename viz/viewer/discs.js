@@ -38,9 +38,14 @@ class Discs {
     this.attributes = [["position", this.positions, gl.FLOAT, false], ["color", this.colors, gl.UNSIGNED_BYTE, true]].map(
       ([name, buffer, type, normalized]) => ({ place: gl.getAttribLocation(this.program, name), buffer, type, normalized }),
     );
-    // What is read from where, kept apart from what plotly's own objects read; an old graphics card cannot.
+    // What is read from where: said once and then left alone, apart from what plotly's own objects read. Some drivers
+    // go on reading the old points of an attribute that was disabled while new ones came. An old graphics card has no
+    // such place, so there it is said before each drawing.
     this.vertexArrays = gl.getExtension("OES_vertex_array_object");
     this.reading = this.vertexArrays?.createVertexArrayOES();
+    this.vertexArrays?.bindVertexArrayOES(this.reading);
+    this.readBuffers();
+    this.vertexArrays?.bindVertexArrayOES(null);
     [, this.largest] = gl.getParameter(gl.ALIASED_POINT_SIZE_RANGE) ?? [1, Infinity]; // null of a lost context
   }
 
@@ -76,7 +81,7 @@ class Discs {
   }
 
   draw() {
-    const { gl, places, attributes, pixelRatio } = this;
+    const { gl, places, pixelRatio } = this;
     const matrix = this.count && this.toScreen();
     if (!matrix) return;
     gl.useProgram(this.program);
@@ -84,18 +89,22 @@ class Discs {
     gl.uniform1f(places.diameter, 2 * this.radius * pixelRatio);
     gl.uniform1f(places.outline, this.outline * pixelRatio);
     gl.uniform3fv(places.outlineColor, this.outlineColor);
-    this.vertexArrays?.bindVertexArrayOES(this.reading);
+    if (this.vertexArrays) this.vertexArrays.bindVertexArrayOES(this.reading);
+    else this.readBuffers();
+    gl.drawArrays(gl.POINTS, 0, this.count);
+    this.vertexArrays?.bindVertexArrayOES(null);
+  }
+
+  readBuffers() {
+    const { gl } = this;
     // An attribute that another object left enabled, and whose buffer is gone, would forbid the drawing.
-    const left = this.vertexArrays ? 0 : gl.getParameter(gl.MAX_VERTEX_ATTRIBS);
+    const left = gl.getParameter(gl.MAX_VERTEX_ATTRIBS);
     for (let place = 0; place < left; place++) gl.disableVertexAttribArray(place);
-    for (const { place, buffer, type, normalized } of attributes) {
+    for (const { place, buffer, type, normalized } of this.attributes) {
       gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
       gl.enableVertexAttribArray(place);
       gl.vertexAttribPointer(place, 3, type, normalized, 0, 0);
     }
-    gl.drawArrays(gl.POINTS, 0, this.count);
-    for (const { place } of attributes) gl.disableVertexAttribArray(place);
-    this.vertexArrays?.bindVertexArrayOES(null);
   }
 
   dispose() {

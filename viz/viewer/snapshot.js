@@ -15,13 +15,7 @@ async function drawSnapshot(panes, data, legend, theme, font) {
   for (const pane of panes) {
     const picture = await pane.scene.toImage();
     if (picture) context.drawImage(await loadImage(picture), left, header, pane.node.clientWidth, pane.node.clientHeight);
-    if (pane.pin) {
-      context.beginPath();
-      context.arc(left + pane.pin[0], header + pane.pin[1], 8, 0, 2 * Math.PI);
-      context.strokeStyle = theme.colors.selection;
-      context.lineWidth = 3;
-      context.stroke();
-    }
+    if (pane.pin) drawSnapshotPin(context, left + pane.pin[0], header + pane.pin[1], theme);
     context.font = `600 12px ${font}`;
     context.fillStyle = theme.colors.muted;
     context.fillText(pane.title, left + 14, header + 14);
@@ -41,6 +35,17 @@ async function drawSnapshot(panes, data, legend, theme, font) {
   if (legend.kind === "bar") drawSnapshotBar(context, legend, width - 234, theme);
   if (legend.kind === "items") drawSnapshotItems(context, legend, width - 14, theme);
   return canvas;
+}
+
+// The ring as viewer.css has it: 18 pixels wide with a border of 3, and ground of 2 on either side.
+function drawSnapshotPin(context, x, y, theme) {
+  for (const [color, width] of [[theme.colors.scene, 7], [theme.colors.selection, 3]]) {
+    context.beginPath();
+    context.arc(x, y, 7.5, 0, 2 * Math.PI);
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.stroke();
+  }
 }
 
 function drawSnapshotBar(context, legend, left, theme) {
