@@ -29,9 +29,9 @@ def read_picture(file: bytes) -> np.ndarray:
 
 def ground(picture: np.ndarray) -> np.ndarray:
     """The colour of most pixels. A pane's edge may show its neighbour's border, so no corner is believed."""
-    colours, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
-    most: np.ndarray = colours[counts.argmax()]
-    return most
+    packed = picture.astype(np.int64) @ [2**16, 2**8, 1]
+    most = int(np.bincount(packed.ravel()).argmax())
+    return np.array([most >> 16, most >> 8 & 255, most & 255])
 
 
 def drawn(picture: np.ndarray) -> np.ndarray:

@@ -35,4 +35,4 @@ def test_a_strip_of_another_colour_along_the_edge_does_not_hide_a_difference() -
     first, second = disc(), disc(at=(40, 40))
     for picture in (first, second):
         picture[0] = 200
-    assert difference(first, second).startswith("what is drawn overlaps by 0.3")
+    assert difference(first, second).startswith("what is drawn overlaps by 0.288")

@@ -48,7 +48,7 @@ COLORS_ON_SCREEN = """
 async () => {
   const node = document.querySelector("[data-part=scene-main]");
   const picture = new Image();
-  picture.src = await node._fullLayout.scene._scene.toImage("png");
+  picture.src = await window.pointmcdViewer.picture();
   await picture.decode();
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [picture.width, picture.height];

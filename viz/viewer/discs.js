@@ -29,7 +29,6 @@ class Discs {
   // `toScreen` gives the column-major matrix from the world to the clip volume, at the moment of drawing.
   constructor(gl, toScreen) {
     Object.assign(this, { gl, toScreen, pixelRatio: 1, count: 0, diameter: 0, dirty: true });
-    this._trace = { data: { index: -1 } }; // plotly sorts what it draws by this: before all traces
     this.program = linkProgram(gl, DISC_CORNER, DISC_PIXEL);
     const names = ["toScreen", "diameter", "outline", "outlineColor"];
     this.places = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(this.program, name)]));

@@ -16,11 +16,14 @@ const FRAMES_TO_COME_BACK = 120;
 const LOST = "The graphics card dropped the 3D view; it comes back by itself, or reload the page.";
 const NO_WEBGL = "This browser has no WebGL, by which the 3D view is drawn. Images, predictions and numbers are all here; "
   + "for the cloud, switch on hardware acceleration or take another browser.";
+const otherPlotly = (version, missing) => `The 3D view cannot be drawn by plotly.js ${version}, which lacks ${missing.join(", ")}: `
+  + "install plotly as requirements.txt pins it. Images, predictions and numbers are all here.";
 
 class Scene {
   constructor(plotly, node, onCamera) {
     this.plotly = plotly;
     this.node = node;
+    this.insides = new PlotlyInsides(node);
     this.onCamera = onCamera;
     this.drawn = 0;
     this.queue = Promise.resolve();
@@ -35,23 +38,12 @@ class Scene {
     node.addEventListener("webglcontextrestored", () => this.onRestored(), { capture: true });
   }
 
-  get internals() {
-    return this.node._fullLayout?.scene?._scene;
-  }
-
   get camera() {
-    const camera = this.internals?.getCamera();
-    return camera && { eye: camera.eye, center: camera.center, up: camera.up };
+    return this.insides.camera;
   }
 
-  // Whether the frame on the screen was drawn from where the camera now is: plotly draws some frames later.
   get rests() {
-    // A copy: asking plotly for the camera overwrites this matrix until the next frame.
-    const drawn = this.internals?.glplot?.cameraParams?.view.slice();
-    if (!drawn) return true;
-    const { eye } = this.camera;
-    const away = [0, 1, 2].map((r) => drawn[r] * eye.x + drawn[4 + r] * eye.y + drawn[8 + r] * eye.z + drawn[12 + r]);
-    return Math.hypot(...away) < 1e-4;
+    return this.insides.rests;
   }
 
   // Calls to plotly run one after another: overlapping calls on one graph lose updates.
@@ -77,14 +69,12 @@ class Scene {
   }
 
   async onRestored() {
-    for (let frame = 0; this.internals?.glplot === this.plot && frame < FRAMES_TO_COME_BACK; frame++) {
+    const { insides } = this;
+    for (let frame = 0; !insides.hasNewPlot && frame < FRAMES_TO_COME_BACK; frame++) {
       await new Promise((done) => requestAnimationFrame(done));
     }
-    if (!this.internals || this.internals.glplot === this.plot || !this.goOn) return; // the sentence stays
-    // The new plot has a canvas of its own; the old one would hold a context for nothing.
-    const { canvas, gl } = this.plot;
-    canvas.remove();
-    gl.getExtension("WEBGL_lose_context")?.loseContext();
+    if (!insides.hasNewPlot || !this.goOn) return; // the sentence stays
+    insides.dropOldPlot();
     this.takePlot();
     this.fillDiscs(this.data, this.colors);
     this.say("");
@@ -94,10 +84,10 @@ class Scene {
   }
 
   // Without WebGL plotly shows a box that sends the visitor to a foreign site, and its scene answers nothing.
-  giveUp() {
+  giveUp(sentence) {
     this.unsupported = true;
     this.plotly.purge(this.node);
-    this.say(NO_WEBGL);
+    this.say(sentence);
   }
 
   // Draw a cloud with its marks; see `repaint` for what they are.
@@ -129,11 +119,13 @@ class Scene {
     this.enqueue(async () => {
       // Asked for only now: a flight or a hand may have turned the camera while this call waited.
       layout.scene.camera = camera ?? this.camera ?? homePose();
-      const first = !this.internals;
+      const { insides } = this;
+      const first = !insides.scene;
       await this.plotly.react(this.node, traces, layout, config);
-      if (!this.internals?.glplot) return this.giveUp();
+      if (insides.scene && !insides.plot) return this.giveUp(NO_WEBGL);
       if (first) {
-        this.keepTurntable();
+        if (insides.missing.length) return this.giveUp(otherPlotly(this.plotly.version, insides.missing));
+        insides.keepTurntable();
         const report = () => this.onCamera(this);
         this.node.on("plotly_relayouting", report);
         this.node.on("plotly_relayout", report);
@@ -144,24 +136,10 @@ class Scene {
     });
   }
 
-  // On every update plotly enters the turntable mode again, and that deafens the camera to drags and flights for half a
-  // second. Here the mode never changes, so it is entered only where it is not in force.
-  keepTurntable() {
-    const scene = this.internals;
-    const updateFx = scene.updateFx.bind(scene);
-    scene.updateFx = (dragmode, hovermode) => {
-      if (scene.camera.mode !== dragmode) updateFx(dragmode, hovermode);
-    };
-  }
-
   // The points join plotly's plot, the first and each that it makes after a loss, and are drawn in its frames.
   takePlot() {
-    const plot = this.internals.glplot;
-    if (plot === this.plot) return;
-    this.plot = plot;
-    this.skipPicking(plot);
-    this.discs = new Discs(plot.gl, () => this.screenMatrix());
-    plot.add(this.discs);
+    if (!this.insides.hasNewPlot) return;
+    this.discs = this.insides.join((gl) => new Discs(gl, () => this.insides.screenMatrix));
   }
 
   fillDiscs(data, colors) {
@@ -169,15 +147,6 @@ class Scene {
     this.discs.recolor(colorBytes(colors));
     this.discs.style(this.discStyle(), this.outlineColor);
     this.fitFieldOfView();
-  }
-
-  // The viewer itself finds the point under the pointer: plotly, which draws everything once more and reads the picture
-  // back to know it, is told that nothing can be picked. It looks at that when something is added.
-  skipPicking(plot) {
-    const add = plot.add;
-    const unpickable = (object) => Object.assign(object, { pickSlots: 0 });
-    plot.objects.forEach(unpickable);
-    plot.add = (object) => add(unpickable(object));
   }
 
   // Dense clouds and small scenes want small points.
@@ -190,12 +159,10 @@ class Scene {
 
   // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
   fitFieldOfView() {
-    const plot = this.internals?.glplot;
-    if (!plot) return;
+    if (!this.insides.plot) return;
     const { clientWidth: width, clientHeight: height } = this.node;
     const half = Math.tan(this.fieldOfView / 2) * Math.max(1, height / Math.max(width, 1));
-    plot.fovy = 2 * Math.atan(half);
-    plot.update(); // in the next frame, with all else that is new
+    this.insides.fieldOfView = 2 * Math.atan(half);
   }
 
   // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. All in one
@@ -259,26 +226,17 @@ class Scene {
 
   // Screen position of a world point, in CSS pixels of the node, and its depth; null behind the camera.
   screenPosition(x, y, z) {
-    const matrix = this.screenMatrix();
+    const matrix = this.insides.screenMatrix;
     if (!matrix) return null;
     const [a, b, , w] = [0, 1, 2, 3].map((r) => matrix[r] * x + matrix[4 + r] * y + matrix[8 + r] * z + matrix[12 + r]);
     if (w <= 0) return null;
     return [(0.5 + (0.5 * a) / w) * this.node.clientWidth, (0.5 - (0.5 * b) / w) * this.node.clientHeight, w];
   }
 
-  screenMatrix() {
-    const scene = this.internals;
-    const camera = scene?.glplot?.cameraParams;
-    if (!camera) return null;
-    const scaled = camera.model.slice();
-    for (let c = 0; c < 3; c++) for (let r = 0; r < 4; r++) scaled[4 * c + r] *= scene.dataScale[c];
-    return multiply(camera.projection, multiply(camera.view, scaled));
-  }
-
   // The point under the pointer: of the discs that cover it the front-most, which is the one that is seen there; where
   // none does, of those within reach the one in front.
   pick(px, py, reach = 9) {
-    const matrix = this.screenMatrix();
+    const matrix = this.insides.screenMatrix;
     const { data } = this;
     if (!matrix || !data) return null;
     const { clientWidth: width, clientHeight: height } = this.node;
@@ -311,7 +269,7 @@ class Scene {
 
   // Nothing where nothing is drawn.
   toImage() {
-    return this.goOn ? null : this.internals?.toImage("png");
+    return this.goOn ? null : this.insides.toImage();
   }
 
   purge() {
@@ -320,24 +278,13 @@ class Scene {
   }
 
   resize() {
-    if (!this.internals) return;
+    if (!this.insides.scene) return;
     this.enqueue(async () => {
       await this.plotly.Plots.resize(this.node);
       this.fitFieldOfView();
       this.discs.style(this.discStyle(), this.outlineColor);
     });
   }
-}
-
-// Column-major 4 x 4 product.
-function multiply(a, b) {
-  const out = new Array(16).fill(0);
-  for (let c = 0; c < 4; c++) {
-    for (let r = 0; r < 4; r++) {
-      for (let i = 0; i < 4; i++) out[4 * c + r] += a[4 * i + r] * b[4 * c + i];
-    }
-  }
-  return out;
 }
 
 function glyphApex(cameras, view) {

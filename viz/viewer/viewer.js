@@ -579,7 +579,8 @@ class Viewer {
       get strong() { return viewer.painted ? viewer.painted.strong.reduce((sum, bit) => sum + bit, 0) : null; },
       get camera() { return structuredClone(viewer.main?.camera ?? null); },
       get compareCamera() { return structuredClone(viewer.compare?.camera ?? null); },
-      get contexts() { return viewer.root.querySelectorAll(".gl-container canvas").length; },
+      // The scene as a PNG, as the address of its data.
+      picture: () => viewer.main?.toImage() ?? null,
       get theme() { return viewer.shownTheme === viewer.config.theme.dark ? "dark" : "light"; },
       get name() { return viewer.data?.name ?? null; },
       // All calls to plotly are through, and the screen shows what they asked for.
