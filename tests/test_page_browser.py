@@ -589,8 +589,16 @@ def test_a_file_that_is_gone_when_the_page_is_loaded_again_is_named(visit: Any, 
     assert page.locator("#card .refusal").is_hidden()
 
 
+# Each title of a message over the scene, from the page's first moment on.
+COLLECT_MESSAGES = """
+window.said = new Set();
+new MutationObserver(() => window.said.add(document.querySelector("[data-part=message] strong")?.textContent))
+  .observe(document, { subtree: true, childList: true });
+"""
+
+
 def test_until_the_first_shape_is_there_the_page_says_that_it_is_loading_and_nothing_else(
-    browser: Any, address: str, monkeypatch: pytest.MonkeyPatch
+    browser: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute = app.analyse
 
@@ -601,13 +609,10 @@ def test_until_the_first_shape_is_there_the_page_says_that_it_is_loading_and_not
     monkeypatch.setattr(app, "analyse", slow)
     page = browser.new_page()
     page.set_default_timeout(SLOWEST_MS)
-    page.add_init_script(
-        "window.said = new Set(); new MutationObserver(() => window.said.add("
-        "document.querySelector('[data-part=message] strong')?.textContent)).observe(document, {subtree: true, childList: true});"
-    )
+    page.add_init_script(COLLECT_MESSAGES)
     page.goto(address)
     page.locator("[data-part=message] strong").wait_for()
-    screenshot(page, "loading", Path(os.environ.get("SCREENSHOTS") or "."))
+    screenshot(page, "loading", tmp_path)
     wait_until_shown(page, "chair.off")
     assert set(page.evaluate("() => [...window.said]")) - {None} == {"Loading"}
     page.close()

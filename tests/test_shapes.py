@@ -1169,7 +1169,7 @@ def test_one_point_far_from_the_rest_is_told():
 
 def test_a_swarm_far_from_the_rest_is_counted():
     ball = solid(1000).vertices
-    swarm = ball[:30] + [0, 0, 60 * np.abs(ball).max()]
+    swarm = ball[:30] + np.array([0, 0, 60 * np.abs(ball).max()])
     assert sample_points(Shape("ball", np.vstack([ball[100:], swarm]))).notes[-1].startswith("30 points lie far")
 
 

@@ -387,6 +387,8 @@ class Viewer {
       on(button, "blur", () => { parts.popover.hidden = true; });
     }
     on(parts.help, "click", (event) => { if (event.target === parts.help) this.toggleHelp(); });
+    // Its one button keeps the focus: from the last one, Tab would leave even a modal dialog for the browser's own bars.
+    on(parts.help, "keydown", (event) => { if (event.key === "Tab") event.preventDefault(); });
     on(document, "keydown", (event) => this.onKey(event));
     on(window, "hashchange", () => this.onAddress());
     on(root, "dblclick", (event) => { if (!event.target.closest("button, canvas.pmv-matrix, input")) this.clear(); });
