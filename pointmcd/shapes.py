@@ -131,7 +131,7 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
     radius = math.sqrt(float(np.einsum("nc,nc->n", points, points).max()))
     if not radius > 0 or not math.isfinite(radius):
         raise ShapeError(f"{shape.name}: the points have no extent: a shape needs at least 3 distinct points.")
-    notes += _doubts(points / radius)
+    notes = [*_doubts(points / radius), *notes]  # first what matters most
     to_world = np.diag([radius, radius, radius, 1.0])
     to_world[:3, 3] = middle + center
     return PointCloud(

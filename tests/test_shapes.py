@@ -1161,7 +1161,7 @@ def test_a_point_set_too_small_to_know_a_shape_by_is_told(count, doubtful):
 def test_one_point_far_from_the_rest_is_told():
     ball = solid(1000)
     far = np.vstack([ball.vertices, [[0, 0, 60 * np.abs(ball.vertices).max()]]])
-    note = sample_points(Shape("ball", far)).notes[-1]
+    note = sample_points(Shape("ball", far)).notes[0]
     assert note.startswith("1 point lies far from the rest")
     assert note.endswith("remove it and send the file again.")
     assert not any("far from the rest" in note for note in sample_points(ball).notes)
@@ -1170,7 +1170,7 @@ def test_one_point_far_from_the_rest_is_told():
 def test_a_swarm_far_from_the_rest_is_counted():
     ball = solid(1000).vertices
     swarm = ball[:30] + np.array([0, 0, 60 * np.abs(ball).max()])
-    assert sample_points(Shape("ball", np.vstack([ball[100:], swarm]))).notes[-1].startswith("30 points lie far")
+    assert sample_points(Shape("ball", np.vstack([ball[100:], swarm]))).notes[0].startswith("30 points lie far")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.stem)
