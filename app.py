@@ -11,13 +11,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import json
 import re
+import secrets
 import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ DELETE_CACHE = (600, 7200)
 # An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor least lately
 # active is forgotten first.
 SESSIONS_KEPT = 100
+UPLOADS_KEPT = 1000  # that are found again after a reload; each is a path and a name
 PORTS_TRIED = 100
 
 
@@ -93,12 +95,72 @@ class Source:
         name: Its name as the visitor knows it: text, never to be put into HTML.
         up: "auto", "z", "y" or "x".
         example: The example's key in the address bar; None for the visitor's own file.
+        token: By which the visitor's browser finds its own file again after a reload; None for an example.
     """
 
     path: Path
     name: str
     up: str = "auto"
     example: str | None = None
+    token: str | None = None
+
+
+class Uploads:
+    """The visitors' files by tokens that only their browsers hold: a page that is loaded again is a new visit.
+
+    Nothing but a file's place is kept, and the file is deleted at its own time.
+    """
+
+    def __init__(self, most: int = UPLOADS_KEPT) -> None:
+        self.most = most
+        self.sources: dict[str, Source] = {}
+        self.lock = threading.Lock()
+
+    def keep(self, source: Source) -> Source:
+        """Give the file a token that nobody can guess; the oldest of too many files is forgotten."""
+        kept = replace(source, token=secrets.token_urlsafe(32))
+        with self.lock:
+            self.sources[str(kept.token)] = kept
+            while len(self.sources) > self.most:
+                del self.sources[next(iter(self.sources))]
+        return kept
+
+    def find(self, token: str) -> Source | None:
+        with self.lock:
+            return self.sources.get(token)
+
+
+UPLOADS = Uploads()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a visitor's browser asks for when it opens the page.
+
+    Attributes:
+        example: The key of an example that the address bar names.
+        up: The axis that the address bar names.
+        token: Of the file of one's own that this browser tab showed last; empty where it showed none.
+        name: Of that file.
+    """
+
+    example: str | None
+    up: str
+    token: str = ""
+    name: str = ""
+
+    @property
+    def upload(self) -> Source | None:
+        """The file of one's own that is to be shown again, while it is there."""
+        source = None if self.example else UPLOADS.find(self.token)
+        return replace(source, up=self.up) if source and source.path.exists() else None
+
+    @property
+    def lost(self) -> str | None:
+        """A sentence where a file of one's own was shown that is no longer there."""
+        if self.example or not self.token or self.upload:
+            return None
+        return f"Your file {own_name_of(self.name)} is no longer here; drop it again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +192,7 @@ class Visit:
 
     Attributes:
         choices: How many were made.
-        wanted: The newest choice that was not refused.
+        standing: Those that were not refused, by their count, from the one that is opened on.
         refused: Why the newest choice was refused; None where it was not, or where the visitor has moved on.
         opened: The shape of the newest choice that has been read.
         opened_by: Which choice that was, counted from 1.
@@ -138,28 +200,35 @@ class Visit:
     """
 
     choices: int = 0
-    wanted: Source | None = None
+    standing: dict[int, Source] = field(default_factory=dict)
     refused: str | None = None
     opened: Opened | None = None
     opened_by: int = 0
     shown: Shown | None = None
 
+    @property
+    def wanted(self) -> Source | None:
+        """The newest choice that was not refused."""
+        standing = self.standing  # replaced as a whole, never changed: it may be read at any moment
+        return standing[max(standing)] if standing else None
+
     def choose(self, source: Source) -> str | None:
         """Read a shape and open it; return a sentence where it is refused. The opened one then stays."""
         with _CHOOSING:
-            self.choices += 1
-            number, before = self.choices, self.wanted
-            self.wanted, self.refused = source, None
+            self.choices = number = self.choices + 1
+            self.standing, self.refused = {**self.standing, number: source}, None
         try:
             opened = open_source(source)
         except ShapeError as error:
             with _CHOOSING:
                 if self.wanted is source:
-                    self.wanted, self.refused = before, str(error)
+                    self.refused = str(error)
+                self.standing = {count: other for count, other in self.standing.items() if count != number}
             return self.refused
         with _CHOOSING:
             if number > self.opened_by:
                 self.opened, self.opened_by = opened, number
+                self.standing = {count: later for count, later in self.standing.items() if count >= number}
         return None
 
 
@@ -248,16 +317,19 @@ def students_with_weights(get_models: Callable[[], Models]) -> tuple[str, ...]:
         return (Options.student,)
 
 
-def offer(students: tuple[str, ...]) -> Any:
-    """Say which students can be chosen; the chosen one stays, unless it has no weights."""
-    if len(students) == len(STUDENTS):
-        return gr.skip()
-    return gr.Dropdown([choice for choice in STUDENTS if choice[1] in students], value=students[0])
+def offer(students: tuple[str, ...], asked: str) -> Any:
+    """Say which students can be chosen; the one that was asked for stays, unless it has no weights."""
+    choices = [choice for choice in STUDENTS if choice[1] in students]
+    return gr.update(choices=choices) if asked in students else gr.update(choices=choices, value=students[0])
 
 
 def card_of(shown: Shown, notes: Sequence[str], *, refused: str | None = None) -> dict[str, Any]:
     """What the file card says of the shape that is shown, under the refusal of a file that came after it."""
-    return {"name": shown.analysis.name, "notes": list(notes), "query": query_from(shown), "refusal": refused}
+    source = shown.opened.source
+    return {
+        "name": shown.analysis.name, "notes": list(notes), "query": query_from(shown), "refusal": refused,
+        "upload": {"token": source.token, "name": source.name} if source.token else None,
+    }  # fmt: skip
 
 
 def refusal(sentence: object) -> Any:
@@ -308,7 +380,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             with gr.Column(elem_id="side", min_width=280, scale=0):
                 gr.HTML(
                     asset("page/header.html"), elem_id="masthead", apply_default_css=False,
-                    js_on_load=asset("page/theme_button.js") + asset("page/options.js"),
+                    js_on_load=asset("page/theme_button.js") + asset("page/options.js") + asset("page/gallery.js"),
                 )  # fmt: skip
                 _section("Examples", HELP_EXAMPLES)
                 gallery = gr.Gallery(
@@ -341,23 +413,22 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     json_button = gr.Button("JSON", size="sm", min_width=60)
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
-                viewer = AnalysisViewer(elem_id="viewer", predict_kept=kept_predictor(get_models), own_route=True)
+                viewer = AnalysisViewer(
+                    {"loading": True}, elem_id="viewer", predict_kept=kept_predictor(get_models), own_route=True
+                )
 
-        own_name = gr.Textbox(visible=False)
+        own_name, token = gr.Textbox(visible=False), gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
         known = tuple(name for _, name in STUDENTS)
 
-        def restore(request: gr.Request) -> tuple[Any, ...]:
+        def restore(token: str, name: str, request: gr.Request) -> tuple[Any, ...]:
             """Set the boxes to what the address bar says, at once: a visitor who is quick finds them set."""
             key, axis, options = options_from_query(dict(request.query_params), students=known)
-            return (
-                axis,
-                gr.Gallery(selected_index=list(examples()).index(key or FIRST_EXAMPLE)),
-                *vars(options).values(),
-            )
+            source = first_source(Arrival(key, axis, token, name))
+            return source.up, gr.Gallery(selected_index=gallery_index(source)), *vars(options).values()
 
-        def start(visit: Visit, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
-            """Start a visit: show the example that the address bar names, or the first one.
+        def start(visit: Visit, token: str, name: str, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
+            """Start a visit: show the file that this browser tab had, the example of the address bar, or the first one.
 
             It reads the address bar itself and is asked together with `restore`, which never waits for the networks:
             to be asked after it would cost the visitor another way there and back, and to set the boxes here would
@@ -366,8 +437,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             offered = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=offered)
             if visit.wanted is None:  # else the visitor was quicker
-                visit.choose(example_source(key or FIRST_EXAMPLE, axis))
-            return *show(visit, *vars(options).values()), offer(offered)
+                open_first(visit, Arrival(key, axis, token, name))
+            asked = options_from_query(dict(request.query_params), students=known)[2].student
+            return *show(visit, *vars(options).values()), offer(offered, asked)
 
         def show(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:
             """Analyse the opened shape; where that fails, keep what is shown and say why.
@@ -377,7 +449,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             options, shape, before, nothing = options_of(*chosen), visit.opened, visit.shown, gr.skip()
             if shape is None:
                 gone = "This visit's shape is no longer on the server: choose one again."
-                return visit, nothing, refusal(visit.refused or gone)
+                return visit, nothing if before else None, refusal(visit.refused or gone)
             if before and before.opened is shape and before.options == options:
                 return visit, nothing, nothing
             usable, remark = usable_options(shape, options)
@@ -425,13 +497,19 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             **model_queue, **private, "trigger_mode": "always_last",
         }  # fmt: skip
 
-        page.load(restore, None, [up, gallery, *choices], queue=False, show_progress="hidden", api_visibility="private")
-        page.load(start, visit, [visit, viewer, card, student], **model_queue, **private)
-        gallery.select(choose_example, [visit, up], [visit, card], **choice).then(**then_show)
+        page.load(
+            restore, [token, own_name], [up, gallery, *choices], js=f"() => ({KEPT_UPLOAD_JS})()",
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        page.load(
+            start, [visit, token, own_name], [visit, viewer, card, student],
+            js=f"(visit) => [visit, ...({KEPT_UPLOAD_JS})()]", **model_queue, **private,
+        )  # fmt: skip
+        gallery.select(choose_example, visit, [visit, card, up], **choice).then(**then_show)
         upload.upload(
-            choose_upload, [visit, up, upload, own_name], [visit, card, gallery, upload], js=OWN_NAME_JS, **choice
+            choose_upload, [visit, upload, own_name], [visit, card, up, gallery, upload], js=OWN_NAME_JS, **choice
         ).then(**then_show)
-        up.input(turn, [visit, up], [visit, card], **choice).then(**then_show)
+        up.input(turn, [visit, up], [visit, card, up], **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show | {"fn": show_with_options})
 
@@ -506,31 +584,61 @@ def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str,
     return options, ()
 
 
-def choose_example(visit: Visit, up: str, event: gr.SelectData) -> tuple[Visit, Any]:
-    """Open an example of the gallery."""
+def first_source(arrival: Arrival) -> Source:
+    """Say what the page opens with; the axis of a file that is gone does not turn the example in its place."""
+    return arrival.upload or example_source(arrival.example or FIRST_EXAMPLE, "auto" if arrival.lost else arrival.up)
+
+
+def open_first(visit: Visit, arrival: Arrival) -> None:
+    """Open what the page opens with, and say where that is not the file that the visitor had."""
+    visit.choose(first_source(arrival))
+    visit.refused = visit.refused or arrival.lost
+
+
+def gallery_index(source: Source) -> int | None:
+    """The place in the gallery that is marked: none for a visitor's own file."""
+    return list(examples()).index(source.example) if source.example else None
+
+
+def own_name_of(name: str) -> str:
+    """The name of a file as its visitor knows it, without the folders."""
+    return Path(name).name[:LONGEST_NAME]
+
+
+def axis_of(visit: Visit) -> Any:
+    """What the box of the up axis says: it belongs to the file, and is the one that the visitor wants."""
+    return visit.wanted.up if visit.wanted else gr.skip()
+
+
+def choose_example(visit: Visit, event: gr.SelectData) -> tuple[Visit, Any, Any]:
+    """Open an example of the gallery, with the axis up that suits its file."""
     keys = list(examples())
     if not (isinstance(event.index, int) and 0 <= event.index < len(keys)):
-        return visit, gr.skip()
-    return visit, refusal(visit.choose(example_source(keys[event.index], up)))
+        return visit, gr.skip(), gr.skip()
+    message = refusal(visit.choose(example_source(keys[event.index], "auto")))
+    return visit, message, axis_of(visit)
 
 
-def choose_upload(visit: Visit, up: str, file: str | None, own_name: str) -> tuple[Visit, Any, Any, None]:
-    """Open a visitor's file and, where that succeeds, unmark the gallery's example.
+def choose_upload(visit: Visit, file: str | None, own_name: str) -> tuple[Visit, Any, Any, Any, None]:
+    """Open a visitor's file, with the axis up that suits it, and, where that succeeds, unmark the gallery's example.
 
     The file input is emptied, so that it stays a place to drop the next file; the card names what was read.
     """
     if file is None:
-        return visit, gr.skip(), gr.skip(), None
-    source = Source(Path(file), Path(own_name or file).name[:LONGEST_NAME], up)
+        return visit, gr.skip(), gr.skip(), gr.skip(), None
+    source = UPLOADS.keep(Source(Path(file), own_name_of(own_name or file)))
     message = refusal(visit.choose(source))
-    # By its path, because the same file may have been turned while it was read.
-    is_newest = visit.wanted is not None and visit.wanted.path == source.path
-    return visit, message, gr.Gallery(selected_index=None) if is_newest else gr.skip(), None
+    # By its token, because the same file may have been turned while it was read.
+    is_newest = visit.wanted is not None and visit.wanted.token == source.token
+    return visit, message, axis_of(visit), gr.Gallery(selected_index=None) if is_newest else gr.skip(), None
 
 
-def turn(visit: Visit, up: str) -> tuple[Visit, Any]:
-    """Read the same file again with another axis up."""
-    return visit, refusal(visit.choose(replace(visit.wanted, up=up))) if visit.wanted else gr.skip()
+def turn(visit: Visit, up: str) -> tuple[Visit, Any, Any]:
+    """Read the same file again with another axis up; where that is refused, the box goes back."""
+    if visit.wanted is None:
+        return visit, gr.skip(), gr.skip()
+    refused = visit.choose(replace(visit.wanted, up=up))
+    return visit, refusal(refused), gr.skip() if refused is None else axis_of(visit)
 
 
 def summary_of(shown: Shown) -> dict[str, Any]:
@@ -636,7 +744,8 @@ HELP_OPTIONS = (
 
 
 # Gradio strips a file's name of its special characters; the visitor is to find the file by the name it had.
-OWN_NAME_JS = "(visit, up, file) => [visit, up, file, file ? file.orig_name : '']"
+OWN_NAME_JS = "(visit, file) => [visit, file, file ? file.orig_name : '']"
+KEPT_UPLOAD_JS = asset("page/kept_upload.js")
 # The picture is the browser's: the viewer's own tool makes it.
 PNG_JS = "() => document.querySelector('#viewer [data-tool=image]').click()"
 

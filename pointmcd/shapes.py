@@ -27,6 +27,10 @@ TIME_LIMIT_S = 60.0
 _WALL_PER_CPU_SECOND = 10
 MEMORY_LIMIT_BYTES = 2 * 2**30
 
+# Of 400 ModelNet40 test clouds, PointNet names 89 % by 1,024 points each, 83 % by 128, 62 % by 64 and 4 % by 4.
+FEWEST_POINTS = 128
+FAR_OUT = 3.0  # times the radius that holds 95 % of the points; see `_doubts`
+
 # The rule for "auto": these formats are Y-up, every other is taken as Z-up, as ModelNet40's files are.
 _Y_UP = {
     ".glb": ".glb files are Y-up by specification",
@@ -127,6 +131,7 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
     radius = math.sqrt(float(np.einsum("nc,nc->n", points, points).max()))
     if not radius > 0 or not math.isfinite(radius):
         raise ShapeError(f"{shape.name}: the points have no extent: a shape needs at least 3 distinct points.")
+    notes = [*_doubts(points / radius), *notes]  # first what matters most
     to_world = np.diag([radius, radius, radius, 1.0])
     to_world[:3, 3] = middle + center
     return PointCloud(
@@ -137,6 +142,30 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
         mesh_faces=shape.faces,
         notes=tuple(notes),
     )
+
+
+def _doubts(points: Float[np.ndarray, "N 3"]) -> list[str]:
+    """Say why the networks may not know a shape by these points: too few, or some so far out that the rest shrinks.
+
+    By the rule for points far out, 5 of the 12,063 ModelNet40 clouds at hand are doubted (0.04 %: radios with long
+    aerials and the like), 1 of them when cut to 100 points, and no shipped example.
+
+    Args:
+        points: Normalised: the farthest at distance 1.
+    """
+    doubts = []
+    if len(points) < FEWEST_POINTS:
+        doubts.append(f"{len(points)} points are few to know a shape by: send {FEWEST_POINTS} or more.")
+    radii = np.linalg.norm(points, axis=1)
+    usual = float(np.percentile(radii, 95))
+    far = int((radii > FAR_OUT * usual).sum())
+    if far:
+        verb, them = ("lies", "it") if far == 1 else ("lie", "them")
+        doubts.append(
+            f"{counted(far, 'point')} {verb} far from the rest, up to {1 / usual:.0f} times as far out as 95 % of the "
+            f"points, so that the rest is drawn small: remove {them} and send the file again."
+        )
+    return doubts
 
 
 def _check_shape(shape: Shape) -> None:

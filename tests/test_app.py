@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,16 +290,17 @@ def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(cube: Path, tmp_p
     visit = app.Visit()
     assert visit.choose(Source(cube, "cube.off")) is None
     before = visit.opened
-    _, message, gallery, emptied = app.choose_upload(visit, "auto", str(tmp_path / "missing.off"), "")
+    _, message, axis, gallery, emptied = app.choose_upload(visit, str(tmp_path / "missing.off"), "")
     assert visit.opened is before
     assert visit.wanted is before.source
     assert gallery == gr.skip()
+    assert axis == before.source.up
     assert message["refusal"].startswith("missing.off")
     assert emptied is None
 
 
 def test_a_file_keeps_the_name_it_had_on_the_visitors_machine(cube: Path) -> None:
-    visit, *_ = app.choose_upload(app.Visit(), "auto", str(cube), "folder/<b>${mine}.off")
+    visit, *_ = app.choose_upload(app.Visit(), str(cube), "folder/<b>${mine}.off")
     assert visit.opened.shape.name == "<b>${mine}.off"
 
 
@@ -344,10 +346,133 @@ def test_a_bad_file_does_not_cost_the_good_one_that_is_still_being_read(
     assert str(visit.refused).startswith("missing.off"), "the refusal is still to be said"
 
 
+@pytest.mark.parametrize("refused_first", ["older.off", "newer.off"])
+def test_two_refused_choices_that_overlap_leave_the_shape_before_them(
+    refused_first: str, cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit, read = app.Visit(), app.open_source
+    visit.choose(Source(cube, "cube.off"))
+    arrived = {"older.off": threading.Event(), "newer.off": threading.Event()}
+    first_is_over = threading.Event()
+
+    def slow(source: Source) -> app.Opened:
+        arrived[source.name].set()
+        assert all(event.wait(10) for event in arrived.values())
+        assert source.name == refused_first or first_is_over.wait(10)
+        return read(source)
+
+    def choose(name: str) -> None:
+        visit.choose(Source(tmp_path / name, name))
+        if name == refused_first:
+            first_is_over.set()
+
+    monkeypatch.setattr(app, "open_source", slow)
+    threads = [threading.Thread(target=choose, args=[name]) for name in arrived]
+    for thread, name in zip(threads, arrived, strict=True):
+        thread.start()
+        assert arrived[name].wait(10)
+    for thread in threads:
+        thread.join(20)
+    assert visit.wanted is not None
+    assert visit.wanted is visit.opened.source
+    assert visit.wanted.name == "cube.off"
+    assert visit.refused is not None
+
+
+def gallery_event(key: str) -> Any:
+    return type("Event", (), {"index": list(app.examples()).index(key)})()
+
+
+def test_the_up_axis_belongs_to_the_file_and_the_next_one_starts_at_automatic(cube: Path) -> None:
+    visit = app.Visit()
+    app.choose_example(visit, gallery_event("chair"))
+    app.turn(visit, "y")
+    _, _, axis = app.choose_example(visit, gallery_event("sofa"))
+    assert axis == visit.opened.source.up == "auto"
+    app.turn(visit, "y")
+    _, _, axis, *_ = app.choose_upload(visit, str(cube), "mine.off")
+    assert axis == visit.opened.source.up == "auto"
+
+
+def test_a_turn_made_while_the_file_is_read_stays_in_the_box(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit, read = app.Visit(), app.open_source
+
+    def turned_meanwhile(source: Source) -> app.Opened:
+        if source.up == "auto":
+            app.turn(visit, "y")
+        return read(source)
+
+    monkeypatch.setattr(app, "open_source", turned_meanwhile)
+    _, _, axis, *_ = app.choose_upload(visit, str(cube), "mine.off")
+    assert axis == visit.opened.source.up == "y"
+
+
+def test_a_turn_that_is_refused_leaves_the_box_at_the_axis_that_is_shown(cube: Path) -> None:
+    visit = app.Visit()
+    visit.choose(Source(cube, "cube.off", "x"))
+    cube.unlink()
+    _, message, axis = app.turn(visit, "y")
+    assert "upload it again" in message["refusal"]
+    assert axis == "x"
+
+
+@pytest.fixture
+def uploaded(cube: Path) -> Source:
+    """A file of a visit that has ended; the browser was told its token."""
+    visit, *_ = app.choose_upload(app.Visit(), str(cube), "mine.off")
+    source: Source = visit.opened.source
+    return source
+
+
+def test_a_visitor_who_comes_back_with_the_files_token_finds_it_with_the_axis_of_the_address(uploaded: Source) -> None:
+    visit = app.Visit()
+    app.open_first(visit, app.Arrival(None, "y", uploaded.token, "mine.off"))
+    assert visit.opened.source == replace(uploaded, up="y")
+    assert visit.refused is None
+
+
+def test_a_file_has_a_token_that_nobody_guesses_and_an_example_has_none(cube: Path) -> None:
+    tokens = {app.choose_upload(app.Visit(), str(cube), "")[0].opened.source.token for _ in range(20)}
+    assert len(tokens) == 20
+    assert min(map(len, tokens)) >= 32
+    assert app.example_source("chair", "auto").token is None
+
+
+@pytest.mark.parametrize("token", ["", "0", "A" * 43, "../../etc/passwd", "mine.off"])
+def test_no_other_token_opens_the_file(token: str, uploaded: Source) -> None:
+    visit = app.Visit()
+    app.open_first(visit, app.Arrival(None, "y", token, "mine.off"))
+    assert visit.opened.source.example == app.FIRST_EXAMPLE
+    assert visit.opened.shape.name == "chair.off"
+
+
+@pytest.mark.parametrize("lost", ["the file", "the token"])
+def test_where_the_file_is_gone_the_page_says_so_above_the_first_example(lost: str, uploaded: Source) -> None:
+    visit, token = app.Visit(), uploaded.token if lost == "the file" else "forgotten"
+    if lost == "the file":
+        uploaded.path.unlink()
+    app.open_first(visit, app.Arrival(None, "y", token, "mine.off"))
+    assert visit.opened.source == app.example_source(app.FIRST_EXAMPLE, "auto"), "the axis was the lost file's"
+    assert visit.refused == "Your file mine.off is no longer here; drop it again."
+
+
+def test_an_example_in_the_address_goes_before_the_file_that_was_shown(uploaded: Source) -> None:
+    visit = app.Visit()
+    app.open_first(visit, app.Arrival("sofa", "y", uploaded.token, "mine.off"))
+    assert visit.opened.source == app.example_source("sofa", "y")
+    assert visit.refused is None
+
+
+def test_only_the_newest_files_are_found_again(cube: Path) -> None:
+    uploads = app.Uploads(most=3)
+    tokens = [uploads.keep(Source(cube, f"{n}.off")).token for n in range(5)]
+    assert [uploads.find(token) is not None for token in tokens] == [False, False, True, True, True]
+
+
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
 def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
     event, visit = type("Event", (), {"index": index})(), app.Visit()
-    assert app.choose_example(visit, "auto", event) == (visit, gr.skip())
+    assert app.choose_example(visit, event) == (visit, gr.skip(), gr.skip())
     assert visit.wanted is visit.opened is None
 
 
@@ -356,3 +481,15 @@ def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_w
         raise CheckpointError("There are no weights.")
 
     assert app.students_with_weights(load) == ("pointnet",)
+
+
+def test_the_chosen_student_stays_when_a_third_one_has_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "STUDENTS", (*app.STUDENTS, ("Third", "third"), ("Fourth", "fourth")))
+    offered = app.offer(("pointnet", "dgcnn", "third"), "dgcnn")
+    assert [name for _, name in offered["choices"]] == ["pointnet", "dgcnn", "third"]
+    assert "value" not in offered, "the box keeps what it has"
+
+
+def test_a_student_without_weights_gives_way_to_the_first_that_has_some() -> None:
+    offered = app.offer(("pointnet",), "dgcnn")
+    assert (offered["choices"], offered["value"]) == ([("PointNet", "pointnet")], "pointnet")

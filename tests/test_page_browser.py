@@ -463,6 +463,230 @@ def test_a_typed_number_counts_with_enter_and_stays_within_its_limits(visit: Any
     assert page.locator(".toast-body").count() == 0
 
 
+@pytest.fixture
+def analysed(monkeypatch: pytest.MonkeyPatch) -> list[app.Options]:
+    """The options of every analysis that the server made, in order."""
+    compute, made = app.analyse, []
+
+    def noted(opened: app.Opened, options: app.Options, *rest: Any, **more: Any) -> app.Shown:
+        made.append(options)
+        return compute(opened, options, *rest, **more)
+
+    monkeypatch.setattr(app, "analyse", noted)
+    return made
+
+
+def wait_for_address(page: Any, key: str, value: str | None) -> None:
+    page.wait_for_function("([key, value]) => new URL(location).searchParams.get(key) === value", arg=[key, value])
+
+
+@pytest.mark.parametrize(
+    ("label", "key", "keys", "value"),
+    [
+        ("Views", "views", ["ArrowRight"] * 3, "15"),
+        ("Points", "points", ["ArrowLeft", "ArrowLeft"], "512"),
+        ("Elevation °", "elevation_deg", ["ArrowUp", "End"], "90"),
+    ],
+)
+def test_a_slider_moved_by_keys_is_analysed_once_after_the_last_one(
+    label: str, key: str, keys: list[str], value: str, visit: Any, analysed: list[app.Options]
+) -> None:
+    page = visit()
+    before = len(analysed)
+    page.get_by_label(f"range slider for {label}").focus()
+    for pressed in keys:
+        page.keyboard.press(pressed)
+    wait_for_address(page, key, value)
+    page.wait_for_timeout(1000)
+    assert [f"{getattr(options, key):g}" for options in analysed[before:]] == [value]
+
+
+def test_a_number_counts_when_its_visitor_pauses_and_half_of_one_does_not(
+    visit: Any, analysed: list[app.Options]
+) -> None:
+    page = visit()
+    before = len(analysed)
+    box = page.locator("#options input[type=number][aria-label='number input for Points']")
+    box.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("51")
+    page.wait_for_timeout(1500)
+    assert (box.input_value(), analysed[before:]) == ("51", []), "51 points are fewer than the slider offers"
+    page.keyboard.type("2")
+    wait_for_address(page, "points", "512")
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "number input for Points"
+    page.get_by_label("Sampling seed").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("17", delay=50)
+    wait_for_address(page, "seed", "17")
+    page.wait_for_timeout(1000)
+    assert [(options.points, options.seed) for options in analysed[before:]] == [(512, 0), (512, 17)]
+
+
+def test_a_slider_that_is_dragged_is_analysed_when_it_is_let_go(visit: Any, analysed: list[app.Options]) -> None:
+    page = visit()
+    before = len(analysed)
+    track = page.get_by_label("range slider for Views").bounding_box()
+    page.mouse.move(track["x"] + track["width"] / 2, track["y"] + track["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] - 1, track["y"] + track["height"] / 2, steps=3)
+    page.wait_for_timeout(1500)
+    assert analysed[before:] == []
+    page.mouse.up()
+    wait_for_address(page, "views", "24")
+    page.wait_for_timeout(1000)
+    assert [options.views for options in analysed[before:]] == [24]
+
+
+def test_of_options_changed_while_an_analysis_runs_the_last_ones_are_shown(
+    visit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, compute = visit(), app.analyse
+
+    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+        time.sleep(1.5)
+        return compute(*shape_and_options, **rest)
+
+    monkeypatch.setattr(app, "analyse", slow)
+    for views in ("3", "4", "5"):
+        typed(page, "number input for Views", views, "Enter")
+        page.wait_for_timeout(300)
+    typed(page, "Sampling seed", "6", "Enter")
+    wait_for_address(page, "seed", "6")
+    wait_for_address(page, "views", "5")
+    page.wait_for_function("() => document.querySelectorAll('.pmv-thumb').length === 5")
+    assert page.get_by_label("number input for Views").input_value() == "5"
+
+
+def test_another_example_starts_with_the_axis_that_suits_it(visit: Any) -> None:
+    page = visit("/?example=chair&up=y")
+    axis = page.get_by_label("Up axis of the file")
+    assert axis.input_value() == "Y up"
+    assert "Turned Y-up to Z-up" in str(page.locator("#card .notes").text_content())
+    page.get_by_alt_text("sofa", exact=True).click()
+    wait_until_shown(page, "sofa.stl")
+    page.wait_for_function("() => document.querySelector(\"[aria-label='Up axis of the file']\").value === 'Automatic'")
+    assert "Kept Z as the up axis" in str(page.locator("#card .notes").text_content())
+    assert "up=" not in page.url
+
+
+def test_a_file_of_ones_own_is_shown_again_after_a_reload_with_its_axis_and_options(visit: Any, tmp_path: Path) -> None:
+    page, other = visit(), visit("/?example=mug", shown="mug.ply")
+    send(page, write_cube(tmp_path / "mine.off"))
+    wait_until_shown(page, "mine.off")
+    page.get_by_label("Up axis of the file").click()
+    page.get_by_role("option", name="Y up").click()
+    wait_for_address(page, "up", "y")
+    typed(page, "number input for Views", "5", "Enter")
+    wait_for_address(page, "views", "5")
+    page.reload()
+    wait_until_shown(page, "mine.off")
+    assert page.locator(".pmv-thumb").count() == 5
+    assert "Turned Y-up to Z-up" in str(page.locator("#card .notes").text_content())
+    assert page.get_by_label("Up axis of the file").input_value() == "Y up"
+    assert page.locator("#examples .selected").count() == 0
+    assert refusal(page) == ""
+    other.reload()
+    wait_until_shown(other, "mug.ply")
+    page.get_by_alt_text("lamp", exact=True).click()
+    wait_until_shown(page, "lamp.csv")
+    page.reload()
+    wait_until_shown(page, "lamp.csv")
+    assert refusal(page) == ""
+
+
+def test_a_file_that_is_gone_when_the_page_is_loaded_again_is_named(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    send(page, write_cube(tmp_path / "mine.off"))
+    wait_until_shown(page, "mine.off")
+    app.UPLOADS.sources.clear()
+    page.reload()
+    wait_until_shown(page, "chair.off")
+    assert refusal(page) == "Your file mine.off is no longer here; drop it again."
+    assert page.locator("#examples .selected").get_attribute("aria-label") == "chair"
+    page.get_by_alt_text("lamp", exact=True).click()
+    wait_until_shown(page, "lamp.csv")
+    assert page.locator("#card .refusal").is_hidden()
+
+
+# Each title of a message over the scene, from the page's first moment on.
+COLLECT_MESSAGES = """
+window.said = new Set();
+new MutationObserver(() => window.said.add(document.querySelector("[data-part=message] strong")?.textContent))
+  .observe(document, { subtree: true, childList: true });
+"""
+
+
+def test_until_the_first_shape_is_there_the_page_says_that_it_is_loading_and_nothing_else(
+    browser: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = app.analyse
+
+    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+        time.sleep(2)
+        return compute(*shape_and_options, **rest)
+
+    monkeypatch.setattr(app, "analyse", slow)
+    page = browser.new_page()
+    page.set_default_timeout(SLOWEST_MS)
+    page.add_init_script(COLLECT_MESSAGES)
+    page.goto(address)
+    page.locator("[data-part=message] strong").wait_for()
+    screenshot(page, "loading", tmp_path)
+    wait_until_shown(page, "chair.off")
+    assert set(page.evaluate("() => [...window.said]")) - {None} == {"Loading"}
+    page.close()
+
+
+def test_the_gallerys_buttons_are_called_after_their_examples_and_say_which_is_chosen(visit: Any) -> None:
+    page = visit()
+    names = [key.replace("_", " ") for key in app.examples()]
+    label = "node => node.getAttribute('aria-label')"
+    buttons = page.locator("#examples button.thumbnail-item")
+    assert [button.evaluate(label) for button in buttons.all()] == names
+    page.get_by_role("button", name="airplane", exact=True).click()
+    wait_until_shown(page, "airplane.glb")
+    assert [button.evaluate(label) for button in buttons.all()] == names
+    assert page.locator("#examples [aria-pressed=true]").evaluate_all("all => all.map((node) => node.ariaLabel)") == [
+        "airplane"
+    ]
+
+
+RING = """
+() => {
+  const probe = document.body.appendChild(document.createElement('i'));
+  probe.style.color = 'var(--slider-color)';
+  const accent = getComputedStyle(probe).color;
+  probe.remove();
+  for (let node = document.activeElement; node.id !== 'side' && node !== document.body; node = node.parentElement) {
+    const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(node);
+    if (outlineStyle === 'solid' && outlineWidth === '2px' && outlineColor === accent) return true;
+  }
+  return false;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_whatever_has_the_keyboard_in_the_side_wears_a_ring_in_the_accent_colour(visit: Any, scheme: str) -> None:
+    page = visit(scheme=scheme)
+    page.locator("#masthead button").focus()
+    page.keyboard.press("Tab")
+    from playwright.sync_api import TimeoutError as StillWaiting
+
+    without, visited = [], []
+    while page.evaluate("() => Boolean(document.activeElement.closest('#side'))"):
+        name = page.evaluate("() => document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()")
+        visited.append(name)
+        try:
+            page.wait_for_function(RING, timeout=2000)  # some of Gradio's buttons take a moment to change
+        except StillWaiting:
+            without.append(name)
+        page.keyboard.press("Tab")
+    assert {"range slider for Views", "Student", "Visibility", "Sampling seed", "PNG", "chair"} <= set(visited)
+    assert without == []
+
+
 def test_points_are_shown_where_ray_casting_was_chosen_and_the_page_says_how(visit: Any) -> None:
     page = visit("/?example=lamp&visibility=raycast", shown="lamp.csv")
     assert "hidden point removal is used" in str(page.locator("#card .notes").text_content())

@@ -26,6 +26,7 @@ from pointmcd.types import Shape, ShapeError
 
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float64)
 TRIANGLES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+EXAMPLES = Path(__file__).parents[1] / "examples" / "shapes"
 ROWS = b"0 0 0\n1 0 0\n0 2 0\n0 0 3\n"
 
 
@@ -1149,6 +1150,33 @@ def test_a_smaller_point_set_gives_all_it_has_and_says_so():
     cloud = sample_points(solid(800), count=1024)
     assert len(cloud.points) == 800
     assert "The file has 800 points, fewer than 1,024: all are used." in cloud.notes
+
+
+@pytest.mark.parametrize(("count", "doubtful"), [(4, True), (127, True), (128, False)])
+def test_a_point_set_too_small_to_know_a_shape_by_is_told(count, doubtful):
+    notes = sample_points(solid(count)).notes
+    assert any(f"{count} points are few to know a shape by" in note for note in notes) is doubtful
+
+
+def test_one_point_far_from_the_rest_is_told():
+    ball = solid(1000)
+    far = np.vstack([ball.vertices, [[0, 0, 60 * np.abs(ball.vertices).max()]]])
+    note = sample_points(Shape("ball", far)).notes[0]
+    assert note.startswith("1 point lies far from the rest")
+    assert note.endswith("remove it and send the file again.")
+    assert not any("far from the rest" in note for note in sample_points(ball).notes)
+
+
+def test_a_swarm_far_from_the_rest_is_counted():
+    ball = solid(1000).vertices
+    swarm = ball[:30] + np.array([0, 0, 60 * np.abs(ball).max()])
+    assert sample_points(Shape("ball", np.vstack([ball[100:], swarm]))).notes[0].startswith("30 points lie far")
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.stem)
+def test_no_shipped_example_is_doubted(path):
+    cloud = sample_points(parse(path.read_bytes(), path.suffix))
+    assert not any("are few" in note or "far from" in note for note in cloud.notes)
 
 
 def test_each_point_keeps_its_colour():

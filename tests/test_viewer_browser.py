@@ -526,6 +526,61 @@ def test_every_key_does_what_the_help_says(page: Any) -> None:
     page.keyboard.press("Space")
 
 
+@pytest.mark.parametrize("opener", ["the button", "the key"])
+def test_the_help_holds_the_keyboard_and_gives_it_back(page: Any, opener: str) -> None:
+    tool = page.locator("[data-tool=keys]")
+    tool.focus()
+    page.keyboard.press("Enter" if opener == "the button" else "?")
+    inside = "() => Boolean(document.activeElement.closest('[data-part=help]'))"
+    assert page.locator("[data-part=help]").is_visible()
+    for key in ("Tab", "Tab", "Tab", "Shift+Tab", "Shift+Tab"):
+        page.keyboard.press(key)
+        assert page.evaluate(inside), key
+    page.keyboard.press("Escape")
+    assert page.locator("[data-part=help]").is_hidden()
+    assert tool.evaluate("node => node === document.activeElement")
+
+
+def test_no_shortcut_acts_behind_the_help(page: Any) -> None:
+    before = state(page)
+    page.keyboard.press("?")
+    for key in ("3", "4", "ArrowRight", "ArrowLeft", "ArrowRight", "c", "s", "t", "f", "r"):
+        page.keyboard.press(key)
+    assert page.locator("[data-part=help]").is_visible()
+    assert state(page) == before
+    page.keyboard.press("?")
+    assert page.locator("[data-part=help]").is_hidden()
+    page.keyboard.press("3")
+    assert state(page)["mode"] == "wins"
+
+
+def test_the_winners_slider_moves_by_keys_and_every_step_is_another_number(page: Any) -> None:
+    page.keyboard.press("3")
+    page.locator(".pmv-slider input").focus()
+    steps = [state(page)["least"]]
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        steps.append(state(page)["least"])
+    assert steps == sorted(set(steps))
+    assert steps[:3] == [1, 2, 3]
+    for least in reversed(steps[:-1]):
+        page.keyboard.press("ArrowLeft")
+        assert state(page)["least"] == least
+    page.keyboard.press("End")
+    assert state(page)["least"] > steps[-1]
+    page.keyboard.press("Home")
+    assert (state(page)["least"], state(page)["view"]) == (1, 0), "no key went to the views behind"
+
+
+def test_arrows_in_the_legends_choices_keep_the_focus_on_the_chosen_one(page: Any) -> None:
+    page.keyboard.press("3")
+    page.locator(".pmv-legend [data-choice=view]").focus()
+    for choice in ("views", "pool", "view"):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("() => document.activeElement.dataset.choice") == choice
+        assert state(page)["scope"] == choice
+
+
 def test_the_address_carries_the_state(open_page: Any) -> None:
     page = open_page("view=4&color=wins&scope=pool&student=plain&thumbs=heat&point=17&compare=1")
     now = state(page)

@@ -46,7 +46,8 @@ def AnalysisViewer(
     A function that reads as a component: importing a subclass of a Gradio component writes a .pyi file beside it.
 
     Args:
-        value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"error": sentence}` to show an error.
+        value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"loading": True}` while the first
+            one is on its way; `{"error": sentence}` to show an error.
         elem_id: The element's id in the page.
         predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.

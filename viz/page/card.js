@@ -1,4 +1,10 @@
 // The file card: textContent only, because the name and the notes come from the visitor's file.
+const keepUpload = (upload) => {
+  try {
+    if (upload) sessionStorage.setItem('pointmcd-upload', JSON.stringify(upload));
+    else sessionStorage.removeItem('pointmcd-upload');
+  } catch { /* a browser that keeps nothing: after a reload, the page opens with an example */ }
+};
 const show = () => {
   const value = props.value || {};
   const find = (selector) => element.querySelector(selector);
@@ -21,6 +27,7 @@ const show = () => {
       if (setting === null) url.searchParams.delete(key); else url.searchParams.set(key, setting);
     }
     window.history.replaceState(window.history.state, '', url);
+    keepUpload(value.upload);
   }
 };
 watch('value', show);

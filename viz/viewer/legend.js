@@ -34,7 +34,7 @@ function drawLegend(node, legend, state, change) {
   }
   // Keyboard focus stays where it was when the legend is drawn anew.
   const focused = node.contains(document.activeElement) ? document.activeElement : null;
-  const again = focused?.dataset.choice ? `[data-choice="${focused.dataset.choice}"]` : focused?.matches("input") ? "input" : null;
+  const again = focused?.dataset.choice ? "[aria-checked=true]" : focused?.matches("input") ? "input" : null;
   node.replaceChildren(...parts);
   if (again) node.querySelector(again)?.focus();
 }
@@ -45,12 +45,15 @@ function choiceRow(choices, chosen, onChoose, label) {
   return row;
 }
 
-// Few points win many channels, so the slider is logarithmic.
+// Few points win many channels, so the slider is logarithmic; where that would give a number twice, it comes once.
+function winnerSteps(top) {
+  const rungs = Array.from({ length: 41 }, (_, rung) => Math.round(top ** (rung / 40)));
+  return [...new Set(rungs)];
+}
+
 function winnerControls(legend, state, change) {
-  const steps = 40;
-  const base = Math.max(legend.slider.top, 2);
-  const winsAt = (step) => Math.round(base ** (step / steps));
-  const stepOf = (wins) => Math.round((steps * Math.log(wins)) / Math.log(base));
+  const steps = winnerSteps(legend.slider.top);
+  const stepOf = (wins) => steps.findLastIndex((step) => step <= wins);
   const least = Math.max(state.least, 1);
   const label = make("span", { text: `${count(legend.slider.kept)} points win ≥ ${count(least)}` });
   predictKept(legend.slider, state, (answer) => {
@@ -58,10 +61,10 @@ function winnerControls(legend, state, change) {
     label.title = `What the ${state.student} student answers when it is given these points alone: ${answer}`;
   });
   const input = make("input", {
-    attrs: { type: "range", min: 0, max: steps, step: 1, value: stepOf(least), "aria-label": "Keep only points that win at least this many channels", "aria-valuetext": `${least} channels` },
+    attrs: { type: "range", min: 0, max: steps.length - 1, step: 1, value: stepOf(least), "aria-label": "Keep only points that win at least this many channels", "aria-valuetext": `${least} channels` },
     on: {
-      input: () => { label.textContent = `keep points with ≥ ${count(winsAt(Number(input.value)))}`; },
-      change: () => change({ least: winsAt(Number(input.value)) }),
+      input: () => { label.textContent = `keep points with ≥ ${count(steps[Number(input.value)])}`; },
+      change: () => change({ least: steps[Number(input.value)] }),
     },
   });
   return [

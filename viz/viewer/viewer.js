@@ -99,15 +99,18 @@ class Viewer {
 
   async receive(value) {
     const { parts } = this;
-    if (!value || typeof value !== "object" || value.error !== undefined) {
+    if (!value || typeof value !== "object" || value.error !== undefined || value.loading) {
       this.data = null;
       this.stopPlaying();
-      this.root.dataset.phase = value?.error ? "error" : "empty";
+      const phase = value?.error ? "error" : value?.loading ? "loading" : "empty";
+      const [title, text] = {
+        error: ["This shape cannot be shown", String(value?.error)],
+        loading: ["Loading", "The networks and the first shape are on their way."],
+        empty: ["No shape yet", "Choose an example or drop a file to see what the cameras see."],
+      }[phase];
+      this.root.dataset.phase = phase;
       parts.message.hidden = false;
-      parts.message.replaceChildren(
-        make("strong", { text: value?.error ? "This shape cannot be shown" : "No shape yet" }),
-        make("p", { text: value?.error ? String(value.error) : "Choose an example or drop a file to see what the cameras see." }),
-      );
+      parts.message.replaceChildren(make("strong", { text: title }), make("p", { text }));
       return;
     }
     try {
@@ -367,7 +370,7 @@ class Viewer {
       make("div", { class: "pmv-help-columns" }, [KEYS, GESTURES].map((rows) => make("dl", {}, rows.flatMap(([key, text]) => [
         make("dt", {}, [make("kbd", { text: key })]), make("dd", { text }),
       ])))),
-      make("button", { class: "pmv-choice", text: "Close", attrs: { type: "button" }, on: { click: () => this.toggleHelp(false) } }),
+      make("button", { class: "pmv-choice", text: "Close", attrs: { type: "button" }, on: { click: () => this.toggleHelp() } }),
     ]));
   }
 
@@ -383,7 +386,9 @@ class Viewer {
       on(button, "mouseleave", () => { parts.popover.hidden = true; });
       on(button, "blur", () => { parts.popover.hidden = true; });
     }
-    on(parts.help, "click", (event) => { if (event.target === parts.help) this.toggleHelp(false); });
+    on(parts.help, "click", (event) => { if (event.target === parts.help) this.toggleHelp(); });
+    // Its one button keeps the focus: from the last one, Tab would leave even a modal dialog for the browser's own bars.
+    on(parts.help, "keydown", (event) => { if (event.key === "Tab") event.preventDefault(); });
     on(document, "keydown", (event) => this.onKey(event));
     on(window, "hashchange", () => this.onAddress());
     on(root, "dblclick", (event) => { if (!event.target.closest("button, canvas.pmv-matrix, input")) this.clear(); });
@@ -492,10 +497,11 @@ class Viewer {
     if (!this.root.isConnected) return this.dispose();
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target instanceof Element ? event.target : document.body;
-    if (event.key === "Escape") {
-      if (!this.parts.help.hidden) return this.toggleHelp(false);
-      return this.data && this.clear();
-    }
+    // The browser closes an open dialog with Escape itself; nothing acts behind it.
+    if (this.parts.help.open) return event.key === "?" && this.toggleHelp();
+    if (event.key === "Escape") return this.data && this.clear();
+    // The keys that move a slider belong to the one that has the focus.
+    if (target.matches("input[type='range']") && /^(Arrow.*|Home|End|Page.*)$/.test(event.key)) return;
     if (target.closest("input:not([type='range']), textarea, select, [contenteditable='true']")) return;
     const pressable = target.closest("button, a, input, [role='button'], [role='option'], label");
     // Elsewhere on the page, arrows and Space belong to what has the focus.
@@ -540,16 +546,11 @@ class Viewer {
     if (this.data.students.plain) this.change({ compare: !this.state.compare });
   }
 
-  toggleHelp(open = this.parts.help.hidden) {
-    if (open === !this.parts.help.hidden) return;
-    this.parts.help.hidden = !open;
-    if (open) {
-      this.beforeHelp = document.activeElement;
-      this.parts.help.querySelector("button").focus();
-    } else {
-      document.activeElement.blur();
-      this.beforeHelp.focus();
-    }
+  // A modal dialog: the browser takes the rest of the page from the keyboard, and gives the focus back at the end.
+  toggleHelp() {
+    const { help } = this.parts;
+    if (help.open) help.close();
+    else help.showModal();
   }
 
   onTheme() {
