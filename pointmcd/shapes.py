@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -44,6 +46,9 @@ _UPRIGHT = {
 }
 
 _log = logging.getLogger(__name__)
+
+_registering = threading.Lock()
+_running: dict[subprocess.Popen[bytes], bool] = {}  # the readers, and whether `stop_readers` ended them
 
 
 def load_shape(
@@ -86,6 +91,20 @@ def load_shape(
     except ShapeError as error:
         raise ShapeError(f"{name}: {error}") from None
     return _turned_upright(replace(shape, name=name), up, file.suffix.lower())
+
+
+def stop_readers() -> int:
+    """End every reader that runs now, so that a program can end at once; who waits for one gets a `ShapeError`.
+
+    Returns:
+        How many were ended.
+    """
+    with _registering:
+        running = [child for child in _running if child.poll() is None]
+        for child in running:
+            _running[child] = True
+            _kill(child)
+    return len(running)
 
 
 def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointCloud:
@@ -221,31 +240,32 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
-    with tempfile.TemporaryDirectory(prefix="pointmcd-") as name:
-        folder = Path(name)
-        with (folder / "stderr.txt").open("wb") as stderr:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pointmcd.reading", str(file.resolve()), name,
-                 str(math.ceil(time_limit_s)), str(memory_limit)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, cwd=name, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-            wall_limit_s = time_limit_s * _WALL_PER_CPU_SECOND
-            try:
-                code = child.wait(timeout=wall_limit_s)
-            except subprocess.TimeoutExpired:
-                raise ShapeError(
-                    f"reading it did not end within {wall_limit_s:g} s and was stopped: try again when the machine "
-                    "is less busy, or save fewer points."
-                ) from None
-            finally:
-                if child.poll() is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-                    child.wait()
-        trace = (folder / "stderr.txt").read_text("utf-8", "replace")[-4000:].strip()
+    # Files without a name: whatever ends this process, nothing is left on disk.
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as stderr:
+        child = _start(
+            [sys.executable, "-P", "-m", "pointmcd.reading", str(file.resolve()), str(math.ceil(time_limit_s)),
+             str(memory_limit), str(os.getpid())],
+            stdin=subprocess.DEVNULL, stdout=answer, stderr=stderr, cwd=os.sep, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        wall_limit_s = time_limit_s * _WALL_PER_CPU_SECOND
+        try:
+            code = child.wait(timeout=wall_limit_s)
+        except subprocess.TimeoutExpired:
+            raise ShapeError(
+                f"reading it did not end within {wall_limit_s:g} s and was stopped: try again when the machine "
+                "is less busy, or save fewer points."
+            ) from None
+        finally:
+            was_stopped = _end(child)
+        if was_stopped:
+            raise ShapeError("reading was stopped before its end: choose the file again.")
+        stderr.seek(0)
+        trace = stderr.read().decode("utf-8", "replace")[-4000:].strip()
         if trace:
             _log.warning("reader of a %s file: %s", file.suffix, trace)
-        if not (folder / "report.json").is_file():
+        answer.seek(0)
+        if code:
             _log.warning("reader of a %s file ended with code %d", file.suffix, code)
             if sys.platform != "win32" and code == -signal.SIGXCPU:
                 raise ShapeError(
@@ -253,17 +273,35 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
                     "save fewer points, or save it in a binary format."
                 )
             raise ShapeError("the reader crashed on it: the file is probably damaged, export it again.")
-        report = json.loads((folder / "report.json").read_text("utf-8"))
+        report = json.loads(answer.readline())
         if report["error"]:
             raise ShapeError(report["error"])
+        arrays = {name: np.load(answer, allow_pickle=False) for name in report["arrays"]}
+        return Shape("", arrays["vertices"], arrays.get("faces"), arrays.get("colors"), tuple(report["notes"]))
 
-        def array(key: str) -> np.ndarray | None:
-            saved = folder / f"{key}.npy"
-            return np.load(saved, allow_pickle=False) if saved.is_file() else None
 
-        vertices = array("vertices")
-        assert vertices is not None
-        return Shape("", vertices, array("faces"), array("colors"), tuple(report["notes"]))
+def _start(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a reader that `stop_readers` knows of."""
+    with _registering:
+        child = subprocess.Popen(command, **options)
+        _running[child] = False
+    return child
+
+
+def _end(child: subprocess.Popen[bytes]) -> bool:
+    """Forget a reader, end it if it still runs, and tell whether `stop_readers` had."""
+    with _registering:
+        if child.poll() is None:
+            _kill(child)
+        return _running.pop(child)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _turned_upright(shape: Shape, up: str, extension: str) -> Shape:
