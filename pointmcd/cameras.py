@@ -36,7 +36,7 @@ def ring(
         image_size: Side of the image in pixels.
 
     Raises:
-        ValueError: A setting is out of its range.
+        SettingError: A setting is out of its range.
     """
     _check_rig(views, abs(elevation_deg), distance, fov_deg, image_size)  # before an array of that many views is made
     azimuth = np.arange(views, dtype=np.float64) * (360.0 / views)
@@ -63,7 +63,7 @@ def rig(
     """Place one camera per (azimuth, elevation), looking at the origin with +Z up in the image.
 
     Raises:
-        ValueError: A setting is out of its range.
+        SettingError: A setting is out of its range.
     """
     _check_rig(len(azimuth_deg), float(np.abs(elevation_deg).max(initial=0.0)), distance, fov_deg, image_size)
     azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
@@ -89,15 +89,15 @@ def rig(
 
 def _check_rig(views: int, steepest_deg: float, distance: float, fov_deg: float, image_size: int) -> None:
     if not 1 <= views <= 64:
-        raise ValueError(f"A rig has 1 to 64 views, not {views}.")
+        raise SettingError(f"A rig has 1 to 64 views, not {views}.")
     if not steepest_deg <= 90:
-        raise ValueError(f"An elevation lies between -90 and 90 degrees, not at {steepest_deg:g}.")
+        raise SettingError(f"An elevation lies between -90 and 90 degrees, not at {steepest_deg:g}.")
     if not 1 < distance <= 100:
-        raise ValueError(f"The cameras must stand outside the shape, 1 to 100 radii away, not {distance:g}.")
+        raise SettingError(f"The cameras must stand outside the shape, 1 to 100 radii away, not {distance:g}.")
     if not 1 <= fov_deg <= 170:
-        raise ValueError(f"A field of view lies between 1 and 170 degrees, not at {fov_deg:g}.")
+        raise SettingError(f"A field of view lies between 1 and 170 degrees, not at {fov_deg:g}.")
     if not 8 <= image_size <= 4096:
-        raise ValueError(f"An image has 8 to 4,096 pixels a side, not {image_size}.")
+        raise SettingError(f"An image has 8 to 4,096 pixels a side, not {image_size}.")
 
 
 def to_camera(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Float[np.ndarray, "V N 3"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -13,15 +14,20 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_of
 from torch import Tensor, nn
 
 from pointmcd.distill import Student
+from pointmcd.files import locked, written_whole
+from pointmcd.labels import MODELNET40
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
+LOCK = ".manifest.lock"
+# A manifest that asks for more is damaged: building its network would take all memory.
+LARGEST_SETTING = {"classes": 10_000, "teacher_dim": 16_384, "input_size": 4_096}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,18 @@ class Entry:
     metrics: dict[str, Any]
     data_licence: str
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Label of each logit: ModelNet40's where the manifest names none."""
+        return tuple(self.training.get("class_names", MODELNET40))
+
+    @property
+    def role(self) -> str:
+        """What the network is used as: "teacher", an encoder's name, or that with "_plain"."""
+        if self.network.get("kind") == "teacher":
+            return "teacher"
+        return f"{self.network.get('encoder')}" + "_plain" * bool(self.network.get("isolate_views"))
+
 
 def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
     """List the weights in a folder, by name; empty where there is no manifest.
@@ -54,22 +72,56 @@ def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
         CheckpointError: The manifest cannot be read.
     """
     path = Path(folder) / MANIFEST
-    if not path.exists():
-        return {}
     try:
-        listing = json.loads(path.read_text())
+        listing = json.loads(path.read_text(encoding="utf-8"))
         return {name: _entry(name, **fields) for name, fields in listing.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is no manifest of weights; restore it or train again.") from error
 
 
-def _entry(name: str, *, file: Any, network: Any, training: Any, metrics: Any, **texts: str) -> Entry:
+def _entry(
+    name: str, *, file: Any, sha256: Any, network: Any, training: Any, metrics: Any, data_licence: Any
+) -> Entry:
     """Check what a damaged or hostile manifest could get wrong."""
-    if not (isinstance(file, str) and all(isinstance(record, dict) for record in (network, training, metrics))):
+    if not all(isinstance(text, str) for text in (file, sha256, data_licence)):
+        raise TypeError(name)
+    if not all(isinstance(record, dict) for record in (network, training, metrics)):
         raise TypeError(name)
     if Path(file).name != file:
         raise ValueError(f"{file} lies outside of the manifest's folder")
-    return Entry(name=name, file=file, network=network, training=training, metrics=metrics, **texts)
+    entry = Entry(name, file, sha256, network, training, metrics, data_licence)
+    listed = training.get("class_names", [])
+    if not isinstance(listed, list) or not all(isinstance(label, str) for label in listed):
+        raise TypeError(name)
+    for setting, largest in LARGEST_SETTING.items():
+        value = network.get(setting, 1)
+        if type(value) is not int or not 1 <= value <= largest:
+            raise ValueError(f"{setting} is {value!r}")
+    return entry
+
+
+def entries_by_role(entries: dict[str, Entry], folder: str | Path) -> dict[str, Entry]:
+    """Choose one entry for each role: that which is called like it, or the only one.
+
+    Args:
+        entries: As `read_manifest` gives them.
+        folder: Where they lie, for the message.
+
+    Raises:
+        CheckpointError: Several entries could be meant.
+    """
+    chosen = {}
+    for role in {entry.role: None for entry in entries.values()}:
+        names = [name for name, entry in entries.items() if entry.role == role]
+        if len(names) > 1 and role not in names:
+            raise CheckpointError(
+                f"{Path(folder) / MANIFEST} lists {len(names)} networks of the kind {role!r}: {', '.join(names)}; "
+                f"call the one to use {role!r}."
+            )
+        chosen[role] = entries[role if role in names else names[0]]
+    return chosen
 
 
 def build_network(network: dict[str, Any]) -> ClassificationTeacher | Student:
@@ -113,16 +165,27 @@ def load_weights(entry: Entry, folder: str | Path = WEIGHTS) -> ClassificationTe
 
 def save_weights(module: nn.Module, folder: str | Path, *, name: str, network: dict[str, Any], training: dict[str, Any],
                  metrics: dict[str, Any], data_licence: str) -> Entry:  # fmt: skip
-    """Write a module's weights as fp16 safetensors and enter them into the folder's manifest."""
+    """Write a module's weights as fp16 safetensors and enter them into the folder's manifest.
+
+    Both files are on the disk before either takes its place, one process at a time: a full disk leaves the folder as
+    it was, and of many that save at once every entry stays.
+
+    Raises:
+        CheckpointError: Half precision cannot hold the weights, or the manifest that is there cannot be read.
+        OSError: The folder cannot be written.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = f"{name}.safetensors"
-    save_file(to_half(module), folder / file)
-    sha256 = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-    entry = Entry(name, file, sha256, network, training, metrics, data_licence)
-    entries = read_manifest(folder) | {name: entry}
-    listing = {key: {k: v for k, v in vars(value).items() if k != "name"} for key, value in sorted(entries.items())}
-    (folder / MANIFEST).write_text(json.dumps(listing, indent=2) + "\n")
+    content = safetensors_of(to_half(module))
+    entry = Entry(name, file, hashlib.sha256(content).hexdigest(), network, training, metrics, data_licence)
+    with locked(folder / LOCK):
+        entries = read_manifest(folder) | {name: entry}
+        listing = {key: {k: v for k, v in vars(value).items() if k != "name"} for key, value in sorted(entries.items())}
+        with written_whole(folder / MANIFEST) as manifest:
+            manifest.write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8")
+            with written_whole(folder / file) as weights:
+                weights.write_bytes(content)
     return entry
 
 
@@ -145,12 +208,13 @@ def to_half(module: nn.Module) -> dict[str, Tensor]:
     return halves
 
 
-def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> ClassificationTeacher | Student:
+def load_official(path: str | Path, network: str | None = None) -> ClassificationTeacher | Student:
     """Load a checkpoint of the released code into our module, key by key.
 
     Args:
         path: A `state_dict` written by torch.save (read with weights_only=True).
-        network: The released class's name: "PointNet_Cls_Distiller", "DGCNN_Cls_Distiller" or "Teacher_Cls".
+        network: The released class's name: "PointNet_Cls_Distiller", "DGCNN_Cls_Distiller" or "Teacher_Cls"; None
+            takes the one that the keys are of.
 
     Returns:
         A student, called as `module(points (B, N, 3), visibility (B, V, N))`, or the teacher, called with images; in
@@ -159,17 +223,10 @@ def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> 
     Raises:
         CheckpointError: Unknown network, unreadable file, or keys and shapes that are not that network's.
     """
-    if network not in OFFICIAL:
+    if network is not None and network not in OFFICIAL:
         raise CheckpointError(f"There is no released network {network!r}; there are: {', '.join(OFFICIAL)}.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint that can be read safely: it must be a plain state_dict."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} must hold a state_dict: names and tensors, nothing else.")
-    settings, renames = OFFICIAL[network]
+    state = _read_official(Path(path))
+    settings, renames = OFFICIAL[network or _official_network(state, path)]
     module = build_network(settings)
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -179,6 +236,54 @@ def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> 
         renamed[ours] = value
     _fill(module, renamed, str(path))
     return module.eval()
+
+
+def import_official(path: str | Path, folder: str | Path) -> Entry:
+    """Enter a checkpoint of the released code into a weights folder, as the network that its keys are of.
+
+    Raises:
+        CheckpointError: As `load_official` and `save_weights` do.
+    """
+    source = _official_network(_read_official(Path(path)), path)
+    module = load_official(path, source)
+    network = {**OFFICIAL[source][0], "classes": len(MODELNET40)}
+    training = {
+        "command": f"python -m pointmcd import-official {Path(path).name}",
+        "source": f"{source} of the released code",
+        "class_names": list(MODELNET40),
+    }
+    name = "teacher" if network["kind"] == "teacher" else str(network["encoder"])
+    return save_weights(
+        module, folder, name=name, network=network, training=training, metrics={},
+        data_licence="That of the released checkpoint.",
+    )  # fmt: skip
+
+
+def _read_official(path: Path) -> dict[str, Tensor]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}; check the path.") from error
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  # torch raises what it likes at a file that it did not write
+        raise CheckpointError(
+            f"{path} is no checkpoint that can be read safely: it must be a plain state_dict."
+        ) from error
+    names_and_tensors = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    )
+    if not names_and_tensors or not state:
+        raise CheckpointError(f"{path} must hold a state_dict: names and tensors, nothing else.")
+    return dict(state)
+
+
+def _official_network(state: dict[str, Tensor], path: str | Path) -> str:
+    """Find the released class whose names all the keys have."""
+    for network, (_, renames) in OFFICIAL.items():
+        if all(any(re.match(pattern, key) for pattern, _ in renames) for key in state):
+            return network
+    raise CheckpointError(f"{path} is of none of the released networks {', '.join(OFFICIAL)}.")
 
 
 def _rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:

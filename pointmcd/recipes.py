@@ -102,9 +102,9 @@ def get_recipe(network: str, name: str) -> Recipe:
     """Look a recipe up.
 
     Raises:
-        ValueError: There is none of that name for that network.
+        SettingError: There is none of that name for that network.
     """
     if (network, name) not in RECIPES:
         known = ", ".join(f"{n}/{r}" for n, r in RECIPES)
-        raise ValueError(f"There is no recipe {name!r} for {network!r}; there are: {known}.")
+        raise SettingError(f"There is no recipe {name!r} for {network!r}; there are: {known}.")
     return RECIPES[network, name]

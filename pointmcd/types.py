@@ -12,12 +12,27 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 
-class ShapeError(ValueError):
-    """A shape cannot be read or used. The message is one sentence for the user: what was wrong, where, what to do."""
+class UserError(ValueError):
+    """What was given cannot be used. The message is one sentence for the user: what was wrong, where, what to do.
+
+    Every other ValueError is a mistake of the program's.
+    """
 
 
-class CheckpointError(ValueError):
-    """Weights are missing, damaged or do not fit. The message is one sentence for the user."""
+class ShapeError(UserError):
+    """A shape cannot be read or used."""
+
+
+class DataError(UserError):
+    """A data set, or what was prepared of one, cannot be read or used."""
+
+
+class SettingError(UserError):
+    """A setting is out of its range, or does not fit the others."""
+
+
+class CheckpointError(UserError):
+    """Weights or the state of a training are missing, damaged or do not fit."""
 
 
 @dataclass(frozen=True, eq=False)

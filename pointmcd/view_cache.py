@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
+import tokenize
+import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -21,8 +25,10 @@ from tqdm import tqdm
 from pointmcd.batched_render import batched_downsample, batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
 from pointmcd.cameras import IMAGE_SIZE, ring
+from pointmcd.files import errors_that_name, written_whole
 from pointmcd.render import draw_points
 from pointmcd.teachers import to_input_size
+from pointmcd.types import DataError
 from pointmcd.visibility import hidden_point_removal
 
 CHUNK = 32  # shapes a worker prepares at a time: also the grain of resuming
@@ -31,6 +37,10 @@ CHUNKS_PER_START = 8  # a further process imports torch in the time that it woul
 POINTS_PER_BATCH = 1 << 17
 IMAGES_PER_BATCH = 1536
 CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
+# What numpy raises at a damaged .npy file.
+UNREADABLE = (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, OverflowError, RecursionError,
+              tokenize.TokenError, zipfile.BadZipFile)  # fmt: skip
+Job = tuple[np.ndarray, int, str, int, int]  # clouds of a chunk, number of the first, folder, pixels, views
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +87,16 @@ def prepare_views(
             it is slower. What is computed so has a cache of its own, as rounding may hide a point from it.
 
     Raises:
-        ValueError: A number of views that no ring has, or clouds of less than 3 points.
+        SettingError: A number of views that no ring has.
+        DataError: Clouds of less than 3 points, an array that is damaged, or a worker that was killed: what was
+            finished by then is kept.
+        OSError: An array cannot be written; the error names it, and what was finished by then is kept.
     """
     setting = _Setting(image_size, views, masks=True, device=_batch_device(device, batched))
     home, prepared = _prepare(points, Path(folder), setting, workers)
     return ViewCache(
-        images=np.load(home / "images.npy", mmap_mode="r"),
-        visibility=np.load(home / "visibility.npy", mmap_mode="r"),
+        images=read_array(home / "images.npy", mapped=True),
+        visibility=read_array(home / "visibility.npy", mapped=True),
         folder=home,
         prepared=prepared,
     )
@@ -102,8 +115,41 @@ def prepare_renders(
     """Do `prepare_views` without visibility: of augmented clouds only the teacher's images are wanted."""
     setting = _Setting(image_size, views, masks=False, device=_batch_device(device, batched))
     home, _ = _prepare(points, Path(folder), setting, workers)
-    images: UInt8[np.ndarray, "S V H W"] = np.load(home / "images.npy", mmap_mode="r")
-    return images
+    return read_array(home / "images.npy", mapped=True)
+
+
+def read_array(
+    path: Path,
+    *,
+    shape: tuple[int | None, ...] | None = None,
+    dtype: type[np.generic] | None = None,
+    mapped: bool = False,
+) -> np.ndarray:
+    """Read an array of a cache.
+
+    Args:
+        path: An .npy file.
+        shape: What it must have; None stands for any length.
+        dtype: What it must have.
+        mapped: Whether it stays on the disk.
+
+    Raises:
+        DataError: It is damaged, or is another array.
+    """
+    try:
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        fits = isinstance(array, np.ndarray)
+    except UNREADABLE:
+        fits = False
+    if fits and shape is not None:
+        fits = len(array.shape) == len(shape) and all(
+            wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
+        )
+    if fits and dtype is not None:
+        fits = array.dtype == dtype
+    if not fits:
+        raise DataError(f"{path} is damaged; remove it, and the same command makes it again.")
+    return np.asarray(array) if not mapped else array
 
 
 def _batch_device(device: torch.device | None, batched: bool | None) -> torch.device | None:
@@ -136,28 +182,25 @@ def _prepare(points: Float32[np.ndarray, "S N 3"], folder: Path, setting: _Setti
     count, size = points.shape[:2]
     ring(setting.views)  # refuses a number of views before anything is made
     if setting.masks and size < 3:
-        raise ValueError(f"Hidden point removal needs clouds of at least 3 points, not {size}.")
+        raise DataError(f"Hidden point removal needs clouds of at least 3 points, not {size}.")
     home = folder / hashlib.sha256(points.tobytes() + str(setting).encode()).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
     shapes: dict[str, tuple[int, ...]] = {"images": (count, setting.views, setting.image_size, setting.image_size)}
     if setting.masks:
         shapes["visibility"] = (count, setting.views, (size + 7) // 8)
     done_file = home / "done.json"
-    done = _read_done(done_file) if _lay_out(home, shapes) else set()
-    missing = [start for start in range(0, count, CHUNK) if start not in done]
+    starts = range(0, count, CHUNK)
+    done = _read_done(done_file).intersection(starts) if _lay_out(home, shapes) else set()
+    missing = [start for start in starts if start not in done]
     left = sum(min(CHUNK, count - start) for start in missing)
     if missing:
         what = "renders" + ", visibility" * setting.masks
         bar = tqdm(total=count, initial=count - left, unit="cloud", desc=what, disable=None)
         with bar, _computed(points, missing, home, setting, workers) as chunks:
-            try:
-                for finished in chunks:
-                    done.add(finished)
-                    bar.update(min(CHUNK, count - finished))
-                    if len(done) % 16 == 0:
-                        _note_done(done_file, done)
-            finally:
+            for finished in chunks:
+                done.add(finished)
                 _note_done(done_file, done)
+                bar.update(min(CHUNK, count - finished))
     return home, left
 
 
@@ -166,6 +209,9 @@ def _lay_out(home: Path, shapes: dict[str, tuple[int, ...]]) -> bool:
 
     Of several processes that do so at once, one does and all write into the same arrays. A list of what is done never
     stands beside an array that was made after it.
+
+    Raises:
+        DataError: An array that is there is damaged.
     """
     lost = [name for name in shapes if not (home / f"{name}.npy").exists()]
     if lost:
@@ -173,6 +219,8 @@ def _lay_out(home: Path, shapes: dict[str, tuple[int, ...]]) -> bool:
     for name in lost:
         with written_whole(home / f"{name}.npy", replace=False) as partial:
             np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shapes[name]).flush()
+    for name, shape in shapes.items():
+        read_array(home / f"{name}.npy", shape=shape, dtype=np.uint8, mapped=True)
     return not lost
 
 
@@ -184,45 +232,9 @@ def _read_done(path: Path) -> set[int]:
         return set()
 
 
-@contextmanager
-def written_whole(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Offer a file that becomes `path` once it is complete: a kill or a second process cannot damage that.
-
-    Args:
-        path: What to write.
-        replace: Whether it takes the place of what stands there by then, or leaves it.
-    """
-    partial = path.with_name(f"{uuid4().hex}.partial_{path.name}")
-    try:
-        yield partial
-        if replace:
-            partial.replace(path)
-        else:
-            with suppress(FileExistsError):
-                _link(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _note_done(path: Path, done: set[int]) -> None:
     with written_whole(path) as partial:
         partial.write_text(json.dumps(sorted(done)))
-
-
-def _link(file: Path, path: Path) -> None:
-    """Give a file a second name, in one step.
-
-    Raises:
-        FileExistsError: The name is taken.
-    """
-    try:
-        os.link(file, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links: two steps, which two processes may do at the same moment
-        if path.exists():
-            raise FileExistsError(path) from None
-        file.replace(path)
 
 
 @contextmanager
@@ -238,28 +250,66 @@ def _computed(
     if count == 1:  # this process, because starting another costs seconds
         yield map(_prepare_chunk, jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_start_worker) as pool:
-        yield pool.imap_unordered(_prepare_chunk, jobs)
+    yield _compute_in_workers(jobs, count, home)
+
+
+def _compute_in_workers(jobs: list[Job], count: int, home: Path) -> Iterator[int]:
+    """Share the chunks out; when one fails, those that were begun are still finished and told.
+
+    Raises:
+        DataError: A worker was killed.
+    """
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+    failure: BaseException | None = None
+    try:
+        waiting = {pool.submit(_prepare_chunk, job) for job in jobs}
+        for future in as_completed(waiting):
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            elif failure is None:
+                failure = error
+                _cancel(waiting)
+    finally:  # after Ctrl-C nobody waits for chunks that are under way: the same command makes them again
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+    if isinstance(failure, BrokenProcessPool):
+        raise DataError(
+            f"{home / 'images.npy'}: a process that was writing it was killed, perhaps for want of memory; the same "
+            "command goes on where it stopped, and needs less memory with fewer --workers."
+        ) from failure
+    if failure is not None:
+        raise failure
+
+
+def _cancel(futures: Iterable[Future[int]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _compute_batches(
     points: Float32[np.ndarray, "S N 3"], starts: list[int], home: Path, setting: _Setting, device: torch.device
 ) -> Iterator[int]:
     cameras = ring(setting.views, image_size=IMAGE_SIZE)
-    images = np.load(home / "images.npy", mmap_mode="r+")
-    visibility = np.load(home / "visibility.npy", mmap_mode="r+") if setting.masks else None
     clouds_per_batch = min(POINTS_PER_BATCH // points.shape[1], IMAGES_PER_BATCH // setting.views)
     together = max(1, clouds_per_batch // CHUNK)
     for first in range(0, len(starts), together):
         batch = starts[first : first + together]
         rows = np.concatenate([np.arange(start, min(start + CHUNK, len(points))) for start in batch])
         clouds = torch.from_numpy(points[rows]).to(device)
-        images[rows] = batched_downsample(batched_draw_points(clouds, cameras), setting.image_size).cpu().numpy()
-        if visibility is not None:
+        made = {"images": batched_downsample(batched_draw_points(clouds, cameras), setting.image_size).cpu().numpy()}
+        if setting.masks:
             masks = batched_hidden_point_removal(clouds, torch.from_numpy(cameras.centers).to(device))
-            visibility[rows] = np.packbits(masks.cpu().numpy(), axis=-1)
-        yield from batch
+            made["visibility"] = np.packbits(masks.cpu().numpy(), axis=-1)
+        for place, start in enumerate(batch):
+            of_chunk = slice(place * CHUNK, (place + 1) * CHUNK)
+            for name, values in made.items():
+                _write_rows(home / f"{name}.npy", start, values[of_chunk])
+            yield start
 
 
 def _start_worker() -> None:
@@ -267,16 +317,30 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
 
 
-def _prepare_chunk(job: tuple[Float32[np.ndarray, "C N 3"], int, str, int, int]) -> int:
+def _prepare_chunk(job: Job) -> int:
     points, start, home, image_size, views = job
     cameras = ring(views, image_size=IMAGE_SIZE)
-    images = np.load(Path(home) / "images.npy", mmap_mode="r+")
-    masks = Path(home) / "visibility.npy"
-    visibility = np.load(masks, mmap_mode="r+") if masks.exists() else None
-    for row, cloud in enumerate(points, start):
+    with_masks = (Path(home) / "visibility.npy").exists()
+    images, visibility = [], []
+    for cloud in points:
         rendered = torch.from_numpy(draw_points(cloud, cameras))[:, None]
-        images[row] = to_input_size(rendered, image_size)[:, 0].numpy()
-        if visibility is not None:
+        images.append(to_input_size(rendered, image_size)[:, 0].numpy())
+        if with_masks:
             mask = hidden_point_removal(cloud.astype(np.float64), cameras.centers)
-            visibility[row] = np.packbits(mask, axis=-1)
+            visibility.append(np.packbits(mask, axis=-1))
+    _write_rows(Path(home) / "images.npy", start, np.stack(images))
+    if with_masks:
+        _write_rows(Path(home) / "visibility.npy", start, np.stack(visibility))
     return start
+
+
+def _write_rows(path: Path, first: int, rows: UInt8[np.ndarray, "C *row"]) -> None:
+    """Write rows of an array, down to the disk. Through a memory map a full disk would kill the process (SIGBUS)."""
+    with errors_that_name(path), path.open("rb+") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        read_header[version](file)
+        file.seek(first * math.prod(rows.shape[1:]), os.SEEK_CUR)
+        file.write(np.ascontiguousarray(rows))
+        file.flush()
+        os.fsync(file.fileno())
