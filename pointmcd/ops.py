@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
@@ -11,6 +12,8 @@ from pointmcd.gpu import runs_kernels
 
 # At most this many distances are held at once: 4 MB in float32, which stay in the cache.
 BLOCK_ELEMENTS = 1 << 20
+# Passes over distances go by blocks of so many, which stay in a core's own cache.
+CACHED_ELEMENTS = 1 << 17
 # From this many points on, a tree over 3-D coordinates is faster than all distances (benchmarks/bm_neighbours.py).
 TREE_POINTS = 2048
 # From this many points on, the index would leave a float32 key too few bits for the distance.
@@ -157,7 +160,6 @@ def gather(values: Float[Tensor, "B N C"], index: Int[Tensor, "B M k"]) -> Float
     return values.gather(1, flat).view(batch, *index.shape[1:], channels)
 
 
-@torch.no_grad()
 def farthest_point_sampling(points: Float[Tensor, "B N 3"], count: int, *, start: int = 0) -> Int[Tensor, "B count"]:
     """Choose points one by one, each the farthest from all chosen before it; of equally far ones the first.
 
@@ -169,20 +171,65 @@ def farthest_point_sampling(points: Float[Tensor, "B N 3"], count: int, *, start
         ValueError: count is not between 1 and N, or start is no point.
     """
     batch, available, _ = points.shape
-    if not 1 <= count <= available:
-        raise ValueError(f"Of {available} points {count} cannot be chosen.")
     if not 0 <= start < available:
         raise ValueError(f"There is no point {start} among {available}.")
-    axes = points.permute(2, 0, 1).contiguous()
+    first = torch.full((batch,), start, device=points.device)
+    return _choose_farthest(points, count, first)[0]
+
+
+def farthest_first_order(points: Float[Tensor, "B N 3"], count: int) -> Int[Tensor, "B N"]:
+    """Order points so that any first few of them cover the shape, however the file orders them.
+
+    The point farthest from the middle of the bounding box comes first, then `count - 1` farthest points, then the rest,
+    those farthest from the chosen ones first. Repeated points come last. Because each choice depends only on those
+    before it, the first m <= count points are what farthest point sampling of m points chooses.
+
+    Raises:
+        ValueError: count is not between 1 and N.
+    """
+    middle = (points.amin(dim=1, keepdim=True) + points.amax(dim=1, keepdim=True)) / 2
+    first = (points - middle).square().sum(-1).argmax(dim=1)
+    chosen, distance = _choose_farthest(points, count, first)
+    rest = distance.scatter(1, chosen, float("inf")).argsort(dim=1, descending=True, stable=True)[:, count:]
+    return torch.cat([chosen, rest], dim=1)
+
+
+@torch.no_grad()
+def _choose_farthest(
+    points: Float[Tensor, "B N 3"], count: int, first: Int[Tensor, " B"]
+) -> tuple[Int[Tensor, "B count"], Float[Tensor, "B N"]]:
+    """Choose farthest points, and tell every point's squared distance to the nearest chosen one."""
+    batch, available, _ = points.shape
+    if not 1 <= count <= available:
+        raise ValueError(f"Of {available} points {count} cannot be chosen.")
     chosen = torch.empty(batch, count, dtype=torch.int64, device=points.device)
     distance = points.new_full((batch, available), float("inf"))
-    newest = torch.full((batch, 1), start, device=points.device)
+    axes = points.detach().permute(2, 0, 1).contiguous()
+    if points.device.type == "cpu" and not torch.compiler.is_compiling():
+        for b in range(batch):
+            _choose_farthest_of_one(axes[:, b].numpy(), int(first[b]), chosen[b].numpy(), distance[b].numpy())
+        return chosen, distance
+    newest = first[:, None]
     for step in range(count):
         chosen[:, step : step + 1] = newest
         offset = axes - axes.gather(2, newest.expand(3, -1, -1))
         torch.minimum(distance, offset.square_().sum(0), out=distance)
         newest = distance.argmax(dim=1, keepdim=True)
-    return chosen
+    return chosen, distance
+
+
+def _choose_farthest_of_one(axes: np.ndarray, newest: int, chosen: np.ndarray, distance: np.ndarray) -> None:
+    """Fill `chosen` and `distance`: numpy's calls on a thousand numbers cost a tenth of torch's."""
+    offset = np.empty(axes.shape, dtype=axes.dtype)
+    x, y, z = offset
+    for step in range(len(chosen)):
+        chosen[step] = newest
+        np.subtract(axes, axes[:, newest : newest + 1], out=offset)
+        np.multiply(offset, offset, out=offset)
+        np.add(x, y, out=x)
+        np.add(x, z, out=x)
+        np.minimum(distance, x, out=distance)
+        newest = int(distance.argmax())
 
 
 @torch.no_grad()
@@ -201,20 +248,46 @@ def ball_query(
         raise ValueError(f"A ball query needs k >= 1 and a positive radius, not k = {k} and radius = {radius}.")
     batch, available, _ = points.shape
     found = torch.empty(*centers.shape[:2], k, dtype=torch.int64, device=points.device)
-    rows = max(1, BLOCK_ELEMENTS // available)
+    rows = max(1, CACHED_ELEMENTS // available)
     for b in range(batch):
         axes = points[b].T.contiguous()
         for start in range(0, centers.shape[1], rows):
-            block = centers[b, start : start + rows]
-            distance = torch.stack([(block[:, i, None] - axes[i]).square_() for i in range(3)]).sum(0)
-            inside = distance <= radius**2
-            row, column = inside.nonzero(as_tuple=True)  # in order of row, then of index
-            held = inside.sum(dim=1)
-            place = torch.arange(len(row), device=row.device) - (held.cumsum(0) - held)[row]
-            first = distance.argmin(dim=1)
-            kept = place < k
-            first[row[place == 0]] = column[place == 0]
-            out = first[:, None].repeat(1, k)
-            out[row[kept], place[kept]] = column[kept]
-            found[b, start : start + rows] = out
+            found[b, start : start + rows] = _first_in_ball(axes, centers[b, start : start + rows], radius**2, k)
     return found
+
+
+def _first_in_ball(
+    axes: Float[Tensor, "3 N"], centers: Float[Tensor, "M 3"], square_radius: float, k: int
+) -> Int[Tensor, "M k"]:
+    distance = (centers[:, 0, None] - axes[0]).square_()
+    for axis in (1, 2):
+        offset = centers[:, axis, None] - axes[axis]
+        distance.addcmul_(offset, offset)
+    row, column = (distance <= square_radius).nonzero(as_tuple=True)  # in order of row, then of index
+    held = torch.bincount(row, minlength=len(centers))
+    place = torch.arange(len(row), device=row.device) - (held.cumsum(0) - held)[row]
+    first = row.new_zeros(len(centers))
+    first[row[place == 0]] = column[place == 0]
+    empty = held == 0
+    if empty.any():
+        first[empty] = distance[empty].argmin(dim=1)
+    out = first[:, None].repeat(1, k)
+    kept = place < k
+    out[row[kept], place[kept]] = column[kept]
+    return out
+
+
+@torch.no_grad()
+def nearest_centers(
+    points: Float[Tensor, "B N 3"], centers: Float[Tensor, "B M 3"], k: int
+) -> tuple[Float[Tensor, "B N k"], Int[Tensor, "B N k"]]:
+    """Find the k centers nearest to each point, nearest first: distances and indices.
+
+    Raises:
+        ValueError: k is not between 1 and M.
+    """
+    if not 1 <= k <= centers.shape[1]:
+        raise ValueError(f"Of {centers.shape[1]} centers there are no {k} nearest.")
+    exact = torch.cdist(points, centers, compute_mode="donot_use_mm_for_euclid_dist")
+    distance, index = exact.topk(k, dim=2, largest=False)
+    return distance, index

@@ -26,9 +26,13 @@ class DenseNorm(nn.Module):
         self.slope = slope
 
     def forward(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows D"]:
-        rows = self.norm(self.linear(x).flatten(0, -2))
+        return self.finish(self.linear(x))
+
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """Normalise and activate what the linear map gave."""
+        rows = self.norm(x.flatten(0, -2))
         activated = F.leaky_relu(rows, self.slope) if self.slope else F.relu(rows)
-        return activated.view(*x.shape[:-1], -1)
+        return activated.view(x.shape)
 
     def pooled(self, x: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Projection:
         """Compute `project(self(x), visibility)` without ever normalising a point's feature.
@@ -37,19 +41,35 @@ class DenseNorm(nn.Module):
         pass through them (a channel of negative scale is pooled by its minimum). The batch statistics of a linear map
         follow from its input's mean and covariance. This halves a training step.
         """
-        norm = self.norm
-        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)
+        sign = self._sign()
         extreme = project(PointFeatures(F.linear(x.values, self.linear.weight * sign[:, None]), x.index), visibility)
-        mean, variance = self._statistics(x.values) if self.training else (norm.running_mean, norm.running_var)
+        activated = self._finish_extreme(extreme.features, sign, x.values)
+        return Projection(activated.masked_fill(extreme.winners < 0, 0.0), extreme.winners)
+
+    def group_maximum(self, x: Float[Tensor, "*groups k C"]) -> Float[Tensor, "*groups D"]:
+        """Compute `self(x).amax(dim=-2)` in the same way."""
+        sign = self._sign()
+        extreme = F.linear(x, self.linear.weight * sign[:, None]).amax(dim=-2)
+        return self._finish_extreme(extreme, sign, x)
+
+    def _sign(self) -> Float[Tensor, " D"]:
+        weight = self.norm.weight.detach()
+        return torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)
+
+    def _finish_extreme(
+        self, extreme: Float[Tensor, "*rows D"], sign: Float[Tensor, " D"], x: Float[Tensor, "..."]
+    ) -> Float[Tensor, "*rows D"]:
+        """Normalise and activate the maxima of a map whose channels of negative scale were negated."""
+        norm = self.norm
+        mean, variance = self._statistics(x) if self.training else (norm.running_mean, norm.running_var)
         assert mean is not None
         assert variance is not None
         own = 0.0 if self.linear.bias is None else self.linear.bias
-        centred = extreme.features.to(norm.weight.dtype) * sign + own - mean
+        centred = extreme.to(norm.weight.dtype) * sign + own - mean
         normalised = centred * (norm.weight * torch.rsqrt(variance + norm.eps)) + norm.bias
-        activated = F.leaky_relu(normalised, self.slope)
-        return Projection(activated.masked_fill(extreme.winners < 0, 0.0), extreme.winners)
+        return F.leaky_relu(normalised, self.slope)
 
-    def _statistics(self, x: Float[Tensor, "B N C"]) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+    def _statistics(self, x: Float[Tensor, "... C"]) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
         """Mean and variance of the linear map's output over all rows; running statistics follow, as in BatchNorm1d."""
         weight = self.linear.weight
         with torch.autocast(x.device.type, enabled=False):  # variances want full precision
