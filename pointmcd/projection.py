@@ -182,7 +182,7 @@ def _sparse_maximum(
     rows = rows.detach()
     if rows.is_inference() and not torch.is_inference_mode_enabled():
         rows = rows.clone()  # torch refuses to ask for gradients of such a tensor
-    # `torch.sparse.mm(lists, rows, "amax")` calls this and drops the winners, which come only where gradients are wanted.
+    # `torch.sparse.mm(lists, rows, "amax")` calls this and drops the winners: they come only with gradients.
     with torch.enable_grad():
         best, entry = torch.ops.aten._sparse_mm_reduce_impl(lists, rows.requires_grad_(), "amax")
     return best.detach(), entry
