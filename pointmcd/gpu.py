@@ -34,8 +34,8 @@ def _try_triton() -> bool:
     try:
         from triton.runtime import driver
 
-        driver.active.get_current_target()  # compiles what every kernel's launch is compiled against
-    except Exception as error:  # noqa: BLE001  # whatever compilers and drivers raise: all works without Triton too
+        driver.active.get_current_target()  # compiles the launcher that every kernel needs
+    except Exception as error:  # noqa: BLE001  # compilers and drivers raise anything; plain torch works without Triton
         reason = str(error).strip().partition("\n")[0]
         warnings.warn(f"Triton cannot compile here, so plain torch is used on the GPU, slower: {reason}", stacklevel=2)
         return False
@@ -43,9 +43,9 @@ def _try_triton() -> bool:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """Bring what the CPU drew at random to the device; a GPU goes on with its work meanwhile.
+    """Bring what the CPU drew at random to the device; a GPU keeps working meanwhile.
 
-    torch waits for all of a GPU's work before it reads memory that the system may move: so it is pinned first. (A view
+    Pinned first: from pageable memory torch would wait for all of the GPU's work. (A view
     whose elements share memory cannot be.)
     """
     if device.type != "cuda":

@@ -4,7 +4,7 @@ The first kernel keeps a few rows of distances in registers and picks more candi
 those by distances in float64. Coordinates are subtracted before they are squared, so that nothing cancels and a float32
 distance is wrong by some 1e-7 of itself. The sets are therefore those of float64 distances, unless more than `SPARE`
 points beyond the k-th are as far as it to seven digits: of such a crowd (points on a sphere, asked for by its centre)
-some may stand for others.
+any may be chosen.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SPARE = 8  # candidates beyond k, at least
 # Distances a program holds, and its warps: at 1,024 points 59 registers a thread, none spilled (sm_90).
 TILE, TILE_WARPS = 8192, 8
 RANKED_ROWS = 16
-FARTHEST = tl.constexpr(3.0e38)  # there lies what is not a number: nearer than columns that are no points
+FARTHEST = tl.constexpr(3.0e38)  # NaN distances get this key: nearer than padding columns
 
 
 def can_select(points: Float[Tensor, "B N C"], k: int) -> bool:
-    """Tell whether the kernels take this size; float32 alone, because others are converted by nobody here."""
+    """Tell whether the kernels take this size; float32 only: nothing here converts other types."""
     return points.dtype == torch.float32 and points.shape[1] <= LARGEST_CLOUD and k + SPARE <= LARGEST_LIST
 
 

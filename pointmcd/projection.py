@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pointmcd.gpu import runs_kernels
 
-# torch offers the kernel behind `torch.sparse.mm(..., "amax")` under this name, without a promise to keep it.
+# A private name: torch may drop this kernel of `torch.sparse.mm(..., "amax")` at any release.
 _HAS_KERNEL = hasattr(torch.ops.aten, "_sparse_mm_reduce_impl")
 
 
@@ -39,12 +39,12 @@ class PointFeatures:
 
 
 class Projection(NamedTuple):
-    """View features and the points that made them; which point stands for features that are NaN is not promised.
+    """View features and the points that won them; for NaN features the winner is unspecified.
 
     Attributes:
         features: (B, V, D).
         winners: The input point that won each channel of each view, (B, V, D); -1 where the view sees nothing (or
-            nothing above minus infinity). The first of equal ones wins, but where a GPU falls back on the reference.
+            nothing above minus infinity). Of equal ones the first wins, except where a GPU uses the reference.
     """
 
     features: Float[Tensor, "B V D"]
@@ -169,7 +169,7 @@ def _sparse_maximum(
     """
     if not len(columns):  # the kernel then names no entries
         return rows.new_zeros(len(row_ends), rows.shape[1]), row_ends.new_zeros(len(row_ends), rows.shape[1])
-    _hear_sparse_warning()
+    _silence_sparse_warning()
     # Indices as wide as a float32 let the kernel compare and select whole vectors: a third less time.
     index = torch.int32 if max(len(columns), len(rows)) < 2**31 else torch.int64
     lists = torch.sparse_csr_tensor(
@@ -182,16 +182,15 @@ def _sparse_maximum(
     rows = rows.detach()
     if rows.is_inference() and not torch.is_inference_mode_enabled():
         rows = rows.clone()  # torch refuses to ask for gradients of such a tensor
-    # What `torch.sparse.mm(lists, rows, "amax")` calls; the winners, which that keeps to itself, are named only where
-    # gradients are due.
+    # `torch.sparse.mm(lists, rows, "amax")` calls this and drops the winners: they come only with gradients.
     with torch.enable_grad():
         best, entry = torch.ops.aten._sparse_mm_reduce_impl(lists, rows.requires_grad_(), "amax")
     return best.detach(), entry
 
 
 @functools.cache
-def _hear_sparse_warning() -> None:
-    """Let torch say, unheard, what it says once per process: that its sparse tensors are in beta state."""
+def _silence_sparse_warning() -> None:
+    """Silence torch's one-time warning that its sparse tensors are in beta state."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor(torch.zeros(2, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), [], size=(1, 1))

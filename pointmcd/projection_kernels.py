@@ -55,7 +55,7 @@ def tile(views: int) -> Tile:
 
 
 def view_groups(views: int) -> tuple[int, int]:
-    """Deal views out to programs, as evenly as they go: how many groups, and how many views in each but the last."""
+    """Deal views out to programs as evenly as possible: the number of groups, and of views in each but the last."""
     groups = triton.cdiv(views, WORD)
     return groups, triton.cdiv(views, groups)
 
@@ -268,7 +268,7 @@ def _spread(
 @triton.jit
 @no_type_check
 def _rank(value):
-    """Give an integer that orders as features do: both zeros are one, and what is not a number is above all."""
+    """Give an integer that orders as features do: both zeros are one, and NaN is above all."""
     value = value.to(tl.float32)
     bits = value.to(tl.int32, bitcast=True)
     return tl.where(value != value, _NOT_A_NUMBER, tl.where(bits < 0, _NOTHING - bits, bits))

@@ -82,3 +82,12 @@ def test_the_figure_is_a_picture(tmp_path: Path) -> None:
     run("05_figure.py", EXAMPLES / "shapes/chair.off", tmp_path / "overview.png", folder=tmp_path)
     with Image.open(tmp_path / "overview.png") as picture:
         assert picture.width == 1650
+
+
+@needs_weights
+def test_the_method_is_drawn_with_the_shapes_own_numbers(tmp_path: Path) -> None:
+    run("06_method.py", EXAMPLES / "shapes/chair.off", tmp_path / "method.png", folder=tmp_path)
+    with Image.open(tmp_path / "method.png") as picture:
+        assert picture.width == 1650
+        colors = {color for _, color in picture.convert("RGB").getcolors(maxcolors=2**20) or []}
+    assert {(0, 158, 115), (184, 110, 0), (0, 114, 178)} <= colors  # seen, teacher, distilled

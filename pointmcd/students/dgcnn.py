@@ -18,9 +18,9 @@ from pointmcd.students.layers import DenseNorm, update_running_statistics
 
 NEIGHBOURS = 20  # paper, classification
 SLOPE = 0.2
-# Neighbours' features are gathered for so many elements at a time: 4 MB in float32, which stay in the cache.
+# Elements of neighbours' features gathered at a time: 4 MB in float32, which stay in the cache.
 GATHER_ELEMENTS = 1 << 20
-# Sums over points go by blocks of so many elements, which stay in a core's own cache.
+# Elements summed over points at a time: they stay in a core's own cache.
 CACHED_ELEMENTS = 1 << 18
 
 
@@ -30,7 +30,7 @@ class EdgeConv(nn.Module):
     The layer is linear before its batch norm, so W [x_i ; x_j - x_i] = (W1 - W2) x_i + W2 x_j: two N-sized products
     instead of one on N x k edges. Batch norm and activation are monotone per channel, so only the largest neighbour
     value passes through them; a channel of negative scale is negated in the weights first. Statistics are those over
-    all edges, from sums over points. Nothing of the size of the edges is ever held.
+    all edges, from sums over points. No tensor of the size of the edges is ever allocated.
     """
 
     def __init__(self, inputs: int, outputs: int, *, neighbours: int = NEIGHBOURS) -> None:
@@ -48,7 +48,7 @@ class EdgeConv(nn.Module):
         sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(norm.weight.dtype)
         own_weight, difference_weight = (self.linear.weight * sign[:, None]).chunk(2, dim=1)
         rows = x.flatten(0, 1)
-        # Autocast may multiply in bfloat16; gathering is not faster in it, and sums want full precision.
+        # Autocast may multiply in bfloat16; gathering gains nothing from it, and sums need full precision.
         own = F.linear(rows, own_weight - difference_weight).to(norm.weight.dtype)
         around = F.linear(rows, difference_weight).to(norm.weight.dtype)
         extreme, mean, variance = _reduce(own, around, near, statistics=self.training)

@@ -1,9 +1,9 @@
 """How are edges reduced on a GPU? Triton kernels of DGCNN's edge convolution: maximum, statistics and their gradients.
 
-An edge's value is own_i + around_j (students/dgcnn.py says why). One kernel reads each neighbour once, for the maximum,
+An edge's value is own_i + around_j (see dgcnn.py). One kernel reads each neighbour once, for the maximum,
 its place and the batch statistics together; another goes through each point's reversed edges, so that every gradient is
-written by one program, in one order: two runs give the same bits. No feature of an edge is held: of each maximum its
-place, one byte, and of each edge its number in the reversed lists.
+written by one program, in one order: two runs give the same bits. No edge feature is stored: only the place of each
+maximum, one byte, and the number of each edge in the reversed lists.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class EdgeReduction(torch.autograd.Function):
         return by_own, by_around, None
 
 
-REVERSED_WARPS = 1  # a program holds but a few numbers a channel
+REVERSED_WARPS = 1  # a program holds few numbers per channel
 
 
 def _forward_grid(rows: int, channels: int) -> tuple[tuple[int, int], int]:
@@ -110,7 +110,7 @@ def _reduce_edges(
     for neighbour in range(NEIGHBOURS):
         other = tl.load(near_pointer + row * NEIGHBOURS + neighbour, mask=has_row, other=0).to(tl.int64)
         value = tl.load(around_pointer + other[:, None] * channels + channel[None, :], mask=inside, other=0.0)
-        # The last of equal neighbours wins, as on a CPU; a feature that is not a number wins and stays.
+        # The last of equal neighbours wins, as on a CPU; NaN wins and stays.
         better = (value >= best) | (value != value)
         best = tl.where(better, value, best)
         winner = tl.where(better, neighbour, winner)

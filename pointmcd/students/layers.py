@@ -72,7 +72,7 @@ class DenseNorm(nn.Module):
     def _statistics(self, x: Float[Tensor, "... C"]) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
         """Mean and variance of the linear map's output over all rows; running statistics follow, as in BatchNorm1d."""
         weight = self.linear.weight
-        with torch.autocast(x.device.type, enabled=False):  # variances want full precision
+        with torch.autocast(x.device.type, enabled=False):  # variances need full precision
             rows = x.flatten(0, -2).to(weight.dtype)
             mean_input, covariance = _Moments.apply(rows)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
             mean = F.linear(mean_input, weight, self.linear.bias)
@@ -95,7 +95,7 @@ class _Moments(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, by_mean: Float[Tensor, " C"], by_covariance: Float[Tensor, "C C"]) -> Float[Tensor, "R C"]:
         (deviation,) = ctx.saved_tensors
-        # Deviations add up to nothing, so the covariance does not hear of the mean.
+        # Deviations sum to zero, so the mean drops out of the covariance.
         count = len(deviation)
         return torch.addmm(by_mean / count, deviation, (by_covariance + by_covariance.T) / count)
 
