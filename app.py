@@ -28,6 +28,7 @@ import gradio as gr
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
+from viz.cells import Cells
 from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, plotly_route
 from viz.theme import DARK, LIGHT
 
@@ -370,6 +371,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         The page, ready for `serve`.
     """
     get_models = once(models)
+    cells = Cells(get_models)
     gr.set_static_paths([THUMBNAIL_FOLDER])
 
     with gr.Blocks(
@@ -414,8 +416,14 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
                 viewer = AnalysisViewer(
+<<<<<<< HEAD
                     {"loading": True}, elem_id="viewer", predict_kept=kept_predictor(get_models), own_route=True
                 )
+=======
+                    elem_id="viewer", predict_kept=kept_predictor(get_models), explain_cell=cells.explainer(),
+                    own_route=True,
+                )  # fmt: skip
+>>>>>>> pictures
 
         own_name, token = gr.Textbox(visible=False), gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]
@@ -457,7 +465,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 visit.shown = now = replace(analyse(shape, usable, get_models(), before=before), options=options)
             except (ShapeError, CheckpointError) as error:
                 return visit, nothing if before else {"error": str(error)}, refusal(error)
-            bundle = make_bundle(now.analysis)
+            bundle = {**make_bundle(now.analysis), "ticket": cells.ticket_for(now.analysis)}
             return visit, bundle, card_of(now, [*bundle["notes"], *remark], refused=visit.refused)
 
         def show_with_options(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:

@@ -40,7 +40,7 @@ R = TypeVar("R")
 
 TOP = 5  # answers listed in a summary
 BLOCK = 4096  # points whose features are worked on at once; more take no longer together, but more memory
-MAX_POINTS = 50_000  # their features take 0.2 GB, and as much again for each step of working on them
+MAX_POINTS = 50_000  # their features take 0.2 GB a student, and as much again for each step of working on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,10 @@ def analyze(
     networks = {"student": (models.students[student], models.weights[student])}
     if student in models.plains:
         networks["plain"] = (models.plains[student], models.weights[f"{student}_plain"])
-    answers = _answers_by_weights(same_masks if same_lesson else None)
+    # A pair of students shares one map of colours, so what is known of one is kept with its own twin only.
+    pair = {weights for _, weights in networks.values()}
+    same_pair = same_cloud if same_cloud and set(_answers_by_weights(same_cloud)) == pair else None
+    answers = _answers_by_weights(same_pair if same_masks and same_lesson else None)
     outputs = {}
     for who, (network, weights) in networks.items():
         if weights not in answers:
@@ -210,7 +213,7 @@ def analyze(
             outputs[who] = clock(who, network, batch, mask)
     if outputs:
         # The colours are made of the point features alone, which no mask changes.
-        colors = {weights: answer.feature_colors for weights, answer in _answers_by_weights(same_cloud).items()}
+        colors = {weights: answer.feature_colors for weights, answer in _answers_by_weights(same_pair).items()}
         answers |= clock("explain", _explain, outputs, networks, teacher, colors, points=len(cloud.points))
     return Analysis(
         name=shape.name,
@@ -307,26 +310,25 @@ def _explain(
         outputs: By role.
         networks: Network and weights' hash by role.
         teacher: What the views are compared with.
-        colors: Feature colours that are known already, by weights' hash.
+        colors: Feature colours by weights' hash, of all the networks; empty where they are not known yet.
         points: Points of the cloud.
 
     Returns:
         The answers by weights' hash.
     """
+    colors = colors or _feature_colors(outputs, networks)
     answers = {}
     for who, output in outputs.items():
         student, weights = networks[who]
         assert output.view_features is not None
+        assert output.view_pools is not None
         assert output.winners is not None
         teacher_views = torch.from_numpy(teacher.view_features).to(output.view_features)[None]
         shares, bias = alignment_shares(student, output, teacher_views, points=points)
-        if weights not in colors:
-            layer, trunk = student.encoder.output_layer, output.trunk.values[0]
-            point_features = torch.cat([layer(block) for block in trunk.split(BLOCK)])
-            colors |= {weights: _numpy(principal_colors(point_features))}
         answers[weights] = StudentView(
             prediction=_prediction(output),
             winners=output.winners[0].cpu().numpy(),
+            pools=_numpy(output.view_pools[0]),
             global_winners=output.global_winners[0].cpu().numpy(),
             similarity=_numpy(cosine_matrix(output.view_features, teacher_views)[0]),
             alignment=_numpy(shares[0]),
@@ -335,6 +337,19 @@ def _explain(
             weights=weights,
         )
     return answers
+
+
+def _feature_colors(
+    outputs: dict[str, StudentOutput], networks: dict[str, tuple[Student, str]]
+) -> dict[str, Float32[np.ndarray, "N 3"]]:
+    """Colour the points by their features, by one map for all networks: the colours by weights' hash."""
+    blocks = [
+        networks[who][0].encoder.output_layer(block)
+        for who, output in outputs.items()
+        for block in output.trunk.values[0].split(BLOCK)
+    ]
+    colors = np.split(_numpy(principal_colors(torch.cat(blocks))), len(outputs))
+    return {networks[who][1]: own for who, own in zip(outputs, colors, strict=True)}
 
 
 def alignment_shares(
@@ -352,13 +367,60 @@ def alignment_shares(
     assert output.view_features is not None
     assert output.view_pools is not None
     assert output.winners is not None
+    return _shares(student, output.view_features, output.view_pools, output.winners, teacher_views, points=points)
+
+
+@torch.inference_mode()
+def cell_shares(
+    analysis: Analysis, models: Models, *, row: int, column: int, plain: bool = False
+) -> tuple[Float32[np.ndarray, " N"], float]:
+    """Split a cell of the similarity matrix, `cos(g_row, v_column)`, as `alignment_shares` splits the diagonal.
+
+    Args:
+        analysis: As `analyze` gives it.
+        models: The networks that it was made with.
+        row: View of the student, from 0.
+        column: View of the teacher, from 0.
+        plain: Whether to explain the plain student's matrix.
+
+    Returns:
+        Share of each point, and the bias's share.
+
+    Raises:
+        ShapeError: There is no such view.
+        CheckpointError: The analysis was made with other weights.
+    """
+    views = len(analysis.teacher.view_features)
+    if not (0 <= row < views and 0 <= column < views):
+        raise ShapeError(f"A row and a column are 0 to {views - 1}, not {row} and {column}.")
+    name, answer = analysis.student_name, analysis.plain if plain else analysis.student
+    student = (models.plains if plain else models.students).get(name)
+    weights = models.weights.get(f"{name}_plain" if plain else name)
+    if student is None or answer is None or answer.weights != weights:
+        raise CheckpointError("The analysis was made with other weights; analyse the shape again.")
+    rows = (answer.prediction.view_features, answer.pools, answer.winners)
+    view, pool, winners = (torch.from_numpy(array[None, [row]]).to(models.device) for array in rows)
+    teacher_view = torch.from_numpy(analysis.teacher.view_features[None, [column]]).to(models.device)
+    shares, bias = _shares(student, view, pool, winners, teacher_view, points=len(analysis.cloud.points))
+    return _numpy(shares[0, 0]), bias.item()
+
+
+def _shares(
+    student: Student,
+    views: Float[Tensor, "B V T"],
+    pools: Float[Tensor, "B V D"],
+    winners: Int[Tensor, "B V D"],
+    teacher_views: Float[Tensor, "B V T"],
+    *,
+    points: int,
+) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
+    """Split the cosine of each view with the teacher's descriptor beside it; see `alignment_shares`."""
     weight, bias = folded(student.head.alignment)
-    views = output.view_features
     lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
     pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
-    terms = (pull @ weight) * output.view_pools  # 0 where the view sees nothing
+    terms = (pull @ weight) * pools  # 0 where the view sees nothing
     shares = terms.new_zeros(*views.shape[:2], points)
-    return shares.scatter_add_(2, output.winners.clamp(min=0), terms), pull @ bias
+    return shares.scatter_add_(2, winners.clamp(min=0), terms), pull @ bias
 
 
 def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 5) -> Float[Tensor, "N 3"]:
@@ -403,7 +465,10 @@ def summary(analysis: Analysis) -> dict[str, Any]:
             "seen_fraction": [round(float(share), 6) for share in seen.mean(axis=1)],
             "unseen_points": len(analysis.unseen_points),
         },
-        "teacher": {"top5": _top(analysis.teacher, analysis.class_names)},
+        "teacher": {
+            "top5": _top(analysis.teacher, analysis.class_names),
+            "heat_on_background": [round(float(share), 6) for share in analysis.heat_on_background],
+        },
         "student": {"top5": _top(analysis.student.prediction, analysis.class_names)},
         "plain": None if analysis.plain is None else {"top5": _top(analysis.plain.prediction, analysis.class_names)},
         "alignment": _alignment(analysis.student),
@@ -439,6 +504,7 @@ def save_arrays(analysis: Analysis, path: str | Path) -> None:
         "depth": analysis.renders.depth,
         "index": analysis.renders.index,
         "heat_maps": analysis.heat_maps,
+        "heat_on_background": analysis.heat_on_background,
         "world_to_camera": analysis.cameras.world_to_camera,
         "intrinsics": analysis.cameras.intrinsics,
         "class_names": np.array(analysis.class_names),
@@ -454,6 +520,7 @@ def save_arrays(analysis: Analysis, path: str | Path) -> None:
             f"{name}_logits": view.prediction.logits,
             f"{prefix}similarity": view.similarity,
             f"{prefix}winners": view.winners.astype(np.int32),
+            f"{prefix}pools": view.pools,
             f"{prefix}global_winners": view.global_winners.astype(np.int32),
             f"{prefix}alignment": view.alignment,
             f"{prefix}alignment_bias": view.alignment_bias,

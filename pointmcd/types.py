@@ -168,16 +168,19 @@ class StudentView:
     Attributes:
         prediction: Logits and descriptors.
         winners: The point that won each channel of each view's max-pool; -1 where the view sees nothing.
+        pools: What it won with: the largest feature of the points that the view sees; 0 where it sees nothing.
         global_winners: The point that won each channel of the pool over all points (what the classifier reads).
         similarity: Cosine of student view i (row) and teacher view j (column).
         alignment: Each point's share of `cos(g_k, v_k)` in view k; a row plus `alignment_bias` sums to the cosine.
         alignment_bias: The part of the cosine that no point makes (the alignment head's bias).
-        feature_colors: The first three principal components of the point features, scaled to 0..1.
+        feature_colors: The first three principal components of the point features, scaled to 0..1: one map for the
+            distilled and the plain student, so that equal features have equal colours in both.
         weights: SHA-256 of the weights' file.
     """
 
     prediction: Prediction
     winners: Int[np.ndarray, "V D"]
+    pools: Float32[np.ndarray, "V D"]
     global_winners: Int[np.ndarray, " D"]
     similarity: Float32[np.ndarray, "V V"]
     alignment: Float32[np.ndarray, "V N"]
@@ -233,7 +236,8 @@ class Analysis:
         renders: Exactly the images that the teacher saw.
         visibility: What each camera sees.
         teacher: The image network's answer.
-        heat_maps: Teacher's class-activation map per view for its top class: each cell's part of that view's logit.
+        heat_maps: What each cell of the teacher's last feature map adds to that view's logit of the teacher's first
+            answer; below 0 where it speaks against it.
         student_name: "pointnet", "dgcnn", ...
         student: The distilled student.
         plain: The same student trained without distillation; None where there are no such weights.
@@ -265,3 +269,23 @@ class Analysis:
     def unseen_points(self) -> Int[np.ndarray, " U"]:
         """Indices of the points that no view sees: never supervised by the teacher."""
         return np.flatnonzero(~self.visibility.mask.any(axis=0))
+
+    @property
+    def heat_on_background(self) -> Float32[np.ndarray, " V"]:
+        """Share of each heat map's magnitude that lies where the image shows nothing, 0 to 1.
+
+        A cell counts by the part of its area that is background. It reads more of the image than it covers, so a cell
+        on the background may still speak of the shape's edge.
+        """
+        magnitude = np.abs(self.heat_maps)
+        empty = np.isinf(self.renders.depth).astype(np.float32)
+        rows, columns = (_areas(c, p) for c, p in zip(magnitude.shape[1:], empty.shape[1:], strict=True))
+        on_background = (magnitude * (rows @ empty @ columns.T)).sum(axis=(1, 2))
+        return np.asarray(on_background / magnitude.sum(axis=(1, 2)).clip(min=1e-12), dtype=np.float32)
+
+
+def _areas(cells: int, pixels: int) -> Float32[np.ndarray, "c p"]:
+    """Part of each cell that each pixel takes up, along one side of an image; cells need not end between pixels."""
+    edges = np.arange(cells + 1) * pixels / cells
+    left, right = np.maximum(edges[:-1, None], np.arange(pixels)), np.minimum(edges[1:, None], np.arange(pixels) + 1)
+    return np.asarray((right - left).clip(min=0) * cells / pixels, dtype=np.float32)

@@ -199,6 +199,7 @@ def _student(
             view_logits=np.stack([_logits(rng, label, confidence) for _ in range(views)]),
         ),
         winners=winners,
+        pools=pooled,
         global_winners=features.argmax(axis=0),
         similarity=_cosines(described - described.mean(axis=0) * 0.9, teacher - teacher.mean(axis=0) * 0.9),
         alignment=alignment,

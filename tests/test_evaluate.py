@@ -90,6 +90,7 @@ def stored(similarity: np.ndarray) -> StudentView:
     return StudentView(
         prediction=Prediction(nothing[0], nothing[0], nothing, nothing),
         winners=np.zeros((views, 1), dtype=np.int64),
+        pools=nothing,
         global_winners=np.zeros(1, dtype=np.int64),
         similarity=similarity.astype(np.float32),
         alignment=nothing,

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pointmcd.types import Analysis
+from pointmcd.types import Analysis, Prediction
 from tests.analysis_fixture import make_analysis
 from viz.figures import overview
 
@@ -50,3 +50,25 @@ def test_a_name_with_dollars_is_text_and_the_figure_can_be_saved(analysis: Analy
     file = io.BytesIO()
     overview(replace(analysis, name="a$\\bad{$ $<script>.off", plain=None)).savefig(file, dpi=50)
     assert Image.open(file).width == 550
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_with_few_classes_each_bar_has_its_own_label(analysis: Analysis, classes: int) -> None:
+    names = ("box", "rod", "plate", "cone", "ring")[:classes]
+
+    def answer(first: int) -> Prediction:
+        return replace(analysis.teacher, logits=np.roll(np.arange(classes, 0, -1, dtype=np.float32), first))
+
+    assert analysis.plain is not None
+    few = replace(
+        analysis, class_names=names, teacher=answer(0),
+        student=replace(analysis.student, prediction=answer(1)), plain=replace(analysis.plain, prediction=answer(0)),
+    )  # fmt: skip
+    (axes,) = [axes for axes in overview(few).axes if axes.get_title() == "Predictions"]
+    labels = dict(zip(axes.get_yticks().tolist(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
+    predictions = (few.teacher, few.student.prediction, few.plain.prediction)
+    drawn = [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in axes.patches]
+    expected = [sorted(zip(p.probabilities.tolist(), names, strict=True), reverse=True) for p in predictions]
+    for (place, width), (probability, name) in zip(drawn, [pair for rows in expected for pair in rows], strict=True):
+        assert width == pytest.approx(probability)
+        assert labels[round(place, 6)] == name

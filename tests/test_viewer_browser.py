@@ -302,6 +302,7 @@ def test_one_scene_is_one_context(open_page: Any) -> None:
 def test_thirty_shapes_leave_two_contexts_at_most_and_the_camera_where_it_was(
     page: Any, shapes: dict[str, Analysis]
 ) -> None:
+    page.keyboard.press("3")  # a colouring in which the students differ
     page.keyboard.press("c")
     page.wait_for_function("() => window.pointmcdViewer.compareCamera !== null")
     page.locator("[data-tool=fly]").click()
@@ -443,6 +444,7 @@ def test_from_a_views_pose_the_scene_shows_what_the_image_shows(page: Any, shape
 
 
 def test_the_compared_scenes_turn_together(page: Any) -> None:
+    page.keyboard.press("3")  # a colouring in which the students differ
     page.keyboard.press("c")
     page.wait_for_function("() => window.pointmcdViewer.compareCamera !== null")
     settle(page)
@@ -459,6 +461,7 @@ def test_the_compared_scenes_turn_together(page: Any) -> None:
 
 
 def test_the_second_scene_opens_in_the_pose_of_the_first(page: Any) -> None:
+    page.keyboard.press("3")
     for view in (3, 8):
         page.locator(f".pmv-thumb[data-view='{view}']").click()
         page.keyboard.press("f")
@@ -475,7 +478,7 @@ def test_a_cell_of_the_matrix_selects_both_views_and_their_points(page: Any) -> 
     now = state(page)
     assert now["cell"] == [2, 6]
     assert now["view"] == 2
-    assert "Winners of views 3 and 7" in page.locator("[data-part=legend]").inner_text()
+    assert "student view 3 · teacher view 7" in page.locator("[data-part=legend]").inner_text()
     canvas.press("ArrowDown")
     assert state(page)["cell"] == [3, 6]
 

@@ -89,7 +89,7 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
             "seen": [int(n) for n in visibility.mask.sum(axis=1)],
             "unseen": len(analysis.unseen_points),
         },
-        "heat_maps": _array(analysis.heat_maps.astype(np.float32)),
+        "heat": _heat(analysis),
         "predictions": _predictions(analysis),
         "domain": {"note": domain_note(analysis), "rule": DOMAIN_RULE},
         "students": {name: _student(student, kept, analysis) for name, student in students.items()},
@@ -98,6 +98,36 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
             "teacher": analysis.teacher_weights,
             **{name: student.weights for name, student in students.items()},
         },
+    }
+
+
+def pack_cell(
+    analysis: Analysis, shares: Float32[np.ndarray, " N"], bias: float, *, points_drawn: int = DEFAULT_POINTS_DRAWN
+) -> Bundle:
+    """Pack the shares of one cell of the similarity matrix for a page that shows `make_bundle(analysis)`.
+
+    Args:
+        analysis: What the page shows.
+        shares: Of each point, as `pointmcd.analysis.cell_shares` gives them.
+        bias: The bias's share.
+        points_drawn: As for the page's bundle.
+
+    Returns:
+        The drawn points that have a share, and what it is, both as arrays; and the bias's share.
+    """
+    drawn = shares[_points_to_draw(analysis, points_drawn)]
+    index = np.flatnonzero(drawn)
+    return {"index": _array(index.astype(np.uint32)), "shares": _array(drawn[index]), "bias": bias}
+
+
+def _heat(analysis: Analysis) -> dict[str, Any]:
+    """Pack the heat maps with what they split: each view's logit of the teacher's first answer."""
+    first = int(analysis.teacher.logits.argmax())
+    return {
+        "maps": _array(analysis.heat_maps.astype(np.float32)),
+        "label": analysis.class_names[first],
+        "logits": [round(float(logit), 4) for logit in analysis.teacher.view_logits[:, first]],
+        "on_background": [round(float(share), 4) for share in analysis.heat_on_background],
     }
 
 

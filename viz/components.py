@@ -27,8 +27,8 @@ PLOTLY_PATH: Final = f"/plotly-{plotly.__version__}.min.js"
 PLOTLY_HEAD: Final = f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">'
 # In reading order: each file answers one question, and all share one function's scope.
 _SCRIPTS: Final = (
-    "dom.js", "decode.js", "camera.js", "colouring.js", "legend.js", "discs.js", "plotly_insides.js", "scene.js",
-    "thumbnails.js", "predictions.js", "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
+    "dom.js", "decode.js", "cells.js", "camera.js", "colouring.js", "legend.js", "discs.js", "plotly_insides.js",
+    "scene.js", "thumbnails.js", "predictions.js", "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
 )  # fmt: skip
 # Gradio compiles a template with Handlebars, then as a JavaScript template literal: none of these may occur in it.
 _TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
@@ -39,6 +39,7 @@ def AnalysisViewer(
     *,
     elem_id: str = "viewer",
     predict_kept: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    explain_cell: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     own_route: bool = False,
 ) -> gr.HTML:
     """Make the linked viewer: the 3D scene, the views, the predictions, the similarity matrix and the point's card.
@@ -51,6 +52,9 @@ def AnalysisViewer(
         elem_id: The element's id in the page.
         predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
+        explain_cell: Answers `{"ticket", "plain", "row", "column"}` by `viz.bundle.pack_cell`'s dict: the shares behind
+            a cell beside the diagonal of the similarity matrix; see `viz.cells`. Without it, the page says that such a
+            cell cannot be explained.
         own_route: Whether the server has `plotly_route` (and the page `PLOTLY_HEAD`, so that it comes early); else
             plotly.js comes as one of Gradio's static files, compressed anew for each visitor.
 
@@ -75,7 +79,7 @@ def AnalysisViewer(
         elem_id=elem_id,
         elem_classes=["pmv-host"],
         show_label=False,
-        server_functions=None if predict_kept is None else [predict_kept],
+        server_functions=[function for function in (predict_kept, explain_cell) if function is not None] or None,
     )
 
 

@@ -66,14 +66,15 @@ def _draw_predictions(axes: Axes, analysis: Analysis) -> None:
     networks: list[tuple[str, Prediction]] = [("teacher", analysis.teacher), ("distilled", analysis.student.prediction)]
     if analysis.plain is not None:
         networks.append(("plain", analysis.plain.prediction))
+    places: list[int] = []
     labels: list[str] = []
     for row, (name, prediction) in enumerate(networks):
         best = np.argsort(-prediction.probabilities, kind="stable")[:TOP]
-        place = row * (TOP + 1) + np.arange(len(best))
+        place = [row * (TOP + 1) + i for i in range(len(best))]
         axes.barh(place, prediction.probabilities[best], color=LIGHT[name], label=name)
+        places += place
         labels += [analysis.class_names[label].replace("_", " ") for label in best]
-    places = [row * (TOP + 1) + i for row in range(len(networks)) for i in range(TOP)]
-    axes.set_yticks(places[: len(labels)], labels, fontsize=8)
+    axes.set_yticks(places, labels, fontsize=8)
     axes.set(xlim=(0, 1), xlabel="probability", title="Predictions")
     axes.invert_yaxis()
     axes.legend(loc="lower right", fontsize=8)

@@ -1,8 +1,9 @@
 """Which colour means what? The only colours in the repository.
 
 One colour means one thing in every panel. The networks, "seen", the selection and the blind spots are from Okabe and
-Ito's colour-blind-safe set; the maps are viridis, cividis and inferno (matplotlib, CC0) and a red-blue diverging map
-whose middle is a grey that stays visible on the scene's background.
+Ito's colour-blind-safe set; the maps are viridis and cividis (matplotlib, CC0) and red-blue diverging maps
+whose middle is a grey that stays visible on the scene's background. Heat lies on the images, which are black in both
+themes, so its map has a dark middle and bright ends.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ VIRIDIS: Final[Stops] = (
 CIVIDIS: Final[Stops] = (
     "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 )  # fmt: skip
-INFERNO: Final[Stops] = (
-    "#000004", "#1b0c41", "#4a0c6b", "#781c6d", "#a52c60", "#cf4446", "#ed6925", "#fb9b06", "#f7d13d", "#fcffa4",
-)  # fmt: skip
+HEAT: Final[Stops] = ("#7cc4ff", "#3d9bf0", "#1f5f9e", "#26292e", "#9c3d22", "#f0703d", "#ffb48c")
 
 # The end of a map that melts into the background is cut off: pale yellow on a light page, near-black on a dark one.
 LIGHT: Final[dict[str, str]] = {
@@ -90,14 +89,14 @@ MAPS: Final[dict[str, dict[str, Stops]]] = {
     "light": {
         "sequential": VIRIDIS[:9],
         "height": CIVIDIS[:9],
-        "heat": INFERNO[2:],
+        "heat": HEAT,
         "similarity": VIRIDIS,
         "diverging": ("#2166ac", "#4f8fc4", "#8db4d6", "#c3c8cf", "#dd9a8a", "#cc5a53", "#b2182b"),
     },
     "dark": {
         "sequential": VIRIDIS[1:],
         "height": CIVIDIS[1:],
-        "heat": INFERNO[2:],
+        "heat": HEAT,
         "similarity": VIRIDIS,
         "diverging": ("#66b3ff", "#4f8ac4", "#45658a", "#4d545f", "#8f5650", "#cf6a5e", "#ff8a78"),
     },

@@ -6,6 +6,7 @@ const SPAN = 2.1;
 const HOME_AZIMUTH = -55;
 const HOME_ELEVATION = 22;
 const HOME_DISTANCE = 2.3;
+const HOME_FILLS = 0.94;
 
 function projectToImage(cameras, view, x, y, z) {
   const m = cameras.matrices[view];
@@ -40,12 +41,19 @@ function poseOfView(cameras, view) {
   return { eye: vector(eye), center: vector(center), up: vector(steep ? [-m[4], -m[5], -m[6]] : [0, 0, 1]) };
 }
 
-function homePose() {
+// Far enough off for all of these points, given the half opening's tangents to the side and upwards.
+function homePose(points, wide, high) {
   const [a, e] = [HOME_AZIMUTH, HOME_ELEVATION].map((degrees) => (degrees * Math.PI) / 180);
   const eye = [Math.cos(e) * Math.cos(a), Math.cos(e) * Math.sin(a), Math.sin(e)];
-  return {
-    eye: vector(eye.map((c) => (c * HOME_DISTANCE) / SPAN)), center: vector([0, 0, 0]), up: vector([0, 0, 1]),
-  };
+  const right = [-Math.sin(a), Math.cos(a), 0];
+  const up = [-Math.sin(e) * Math.cos(a), -Math.sin(e) * Math.sin(a), Math.cos(e)];
+  const along = (point, axis) => point[0] * axis[0] + point[1] * axis[1] + point[2] * axis[2];
+  let distance = HOME_DISTANCE;
+  for (const point of points) {
+    const aside = Math.max(Math.abs(along(point, right)) / wide, Math.abs(along(point, up)) / high);
+    distance = Math.max(distance, along(point, eye) + aside / HOME_FILLS);
+  }
+  return { eye: vector(eye.map((c) => (c * distance) / SPAN)), center: vector([0, 0, 0]), up: vector([0, 0, 1]) };
 }
 
 // Between two poses: the eye swings on an arc about the centre, so that the flight never goes through the shape.

@@ -35,6 +35,8 @@ function drawCard(node, subNode, data, state, change) {
     class: value < 0 ? "pmv-negative" : "", title: describe(v), style: { "--share": Math.abs(value) / top },
   })));
   const now = state.view;
+  const here = state.cell ?? [now, now];
+  const share = sharesOf(data, state.student, here)?.values[point];
   const seenNow = data.seenInView[now][point];
   const margin = data.margin(now, point);
   const fact = (label, value, title) => make("div", { class: "pmv-fact", title }, [make("span", { text: label }), make("strong", { text: value })]);
@@ -45,7 +47,8 @@ function drawCard(node, subNode, data, state, change) {
         "Depth margin: how far the point lies behind the nearest surface on its pixel, in radii of the shape"),
       fact("Channels won", `${count(wins[now])} here · ${count(student.globalWins[point])} overall`,
         `Of ${count(student.channels)}: in view ${now + 1}'s pool, and in the pool over all points that the classifier reads`),
-      fact("Alignment", alignment[now] === 0 ? "0" : signed(alignment[now], 4), `Share of the cosine with teacher view ${now + 1}`),
+      fact(here[0] === here[1] ? "Alignment" : `Share of cos (${here[0] + 1}, ${here[1] + 1})`, share === undefined ? "–" : share === 0 ? "0" : signed(share, 4),
+        `Share of the cosine of student view ${here[0] + 1} and teacher view ${here[1] + 1}`),
     ]),
     make("div", { class: "pmv-views", style: { "--pmv-views": data.views } }, [
       make("div", { class: "pmv-row-label", text: `Seen by ${seeing.length} of ${data.views} views` }),

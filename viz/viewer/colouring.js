@@ -3,9 +3,9 @@
 const MODES = [
   { key: "seen", label: "Seen", title: "Points the selected view sees (1)" },
   { key: "views", label: "Coverage", title: "Number of views that see the point (2)" },
-  { key: "wins", label: "Winners", title: "Max-pool channels the point wins (3)" },
-  { key: "alignment", label: "Alignment", title: "The point's share of the cosine with the teacher's view (4)" },
-  { key: "features", label: "Features", title: "First three principal components of the point features (5)" },
+  { key: "wins", label: "Winners", perStudent: true, title: "Max-pool channels the point wins (3)" },
+  { key: "alignment", label: "Alignment", perStudent: true, title: "The point's share of the cosine with the teacher's view (4)" },
+  { key: "features", label: "Features", perStudent: true, title: "First three principal components of the point features (5)" },
   { key: "height", label: "Height", title: "Height above the ground (6)" },
   { key: "file", label: "Colours", title: "Colours stored in the file (7)" },
   { key: "difference", label: "Difference", title: "Distilled minus plain student (8)" },
@@ -89,30 +89,6 @@ function colouring(data, state, student, theme) {
   const seen = data.seenInView[state.view];
   const winners = data.students[student];
 
-  if (state.cell && state.cell[0] !== state.cell[1] && state.mode === "alignment") {
-    const [row, column] = state.cell;
-    const inRow = winners.winsInView[row];
-    const inColumn = winners.winsInView[column];
-    const tally = { both: 0, row: 0, column: 0 };
-    paint((n) => {
-      const kind = inRow[n] && inColumn[n] ? "both" : inRow[n] ? "row" : inColumn[n] ? "column" : null;
-      if (kind) tally[kind] += 1;
-      return kind && flat({ both: "selection", row: "distilled", column: "teacher" }[kind]);
-    });
-    return {
-      colors, strong,
-      legend: {
-        title: `Winners of views ${row + 1} and ${column + 1}`, subtitle: "Shared winners make the two descriptors alike",
-        kind: "items",
-        items: [
-          { color: theme.colors.selection, label: "both", value: count(tally.both) },
-          { color: theme.colors.distilled, label: `only view ${row + 1} (row)`, value: count(tally.row) },
-          { color: theme.colors.teacher, label: `only view ${column + 1} (column)`, value: count(tally.column) },
-        ],
-      },
-    };
-  }
-
   switch (state.mode) {
     case "seen": {
       paint((n) => (seen[n] ? flat("seen") : null));
@@ -156,15 +132,27 @@ function colouring(data, state, student, theme) {
       } };
     }
     case "alignment": {
-      const top = Math.max(...Object.values(data.students).map((s) => largest(s.alignmentInView))) || 1;
-      const values = winners.alignmentInView[state.view];
+      const cell = state.cell ?? [state.view, state.view];
+      const [row, column] = cell;
+      const shares = sharesOf(data, student, cell);
+      // One scale for all views; where shares beside the diagonal are larger, they widen it.
+      const beside = Object.keys(data.students).map((name) => sharesOf(data, name, cell)?.values ?? []);
+      const top = largest([...Object.values(data.students).flatMap((s) => s.alignmentInView), ...beside]) || 1;
+      const values = shares?.values ?? new Float32Array(data.count);
       paint((n) => {
         if (values[n] === 0) return null;
         return opaque(rampColor(theme.maps.diverging, 0.5 + 0.5 * stretch(values[n] / top)));
       });
+      const title = row === column ? `Alignment, ${viewName}` : `Alignment, student view ${row + 1} · teacher view ${column + 1}`;
+      const cosine = `cos(g${index(row + 1)}, v${index(column + 1)}) = ${winners.similarity[row * data.views + column].toFixed(3)}`;
+      if (!shares) {
+        const note = shares === null
+          ? "The server did not answer for this cell: click it again, or choose the shape anew."
+          : "Asking the server which points made it …";
+        return { colors, strong, legend: { title, subtitle: cosine, kind: "text", note } };
+      }
       return { colors, strong, legend: {
-        title: `Alignment, ${viewName}`,
-        subtitle: `shares of cos(g, v) = ${winners.similarity[state.view * data.views + state.view].toFixed(3)}, square-root scale`,
+        title, subtitle: `shares of ${cosine}, bias ${signed(shares.bias, 3)}; square-root scale`,
         ...bar(theme.maps.diverging, -top, top, [-top, 0, top]), digits: 3,
       } };
     }
@@ -173,7 +161,7 @@ function colouring(data, state, student, theme) {
       paint((n) => opaque([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2]]));
       return { colors, strong, legend: {
         title: "Point features", subtitle: "principal components 1, 2, 3 as red, green, blue", kind: "text",
-        note: "Alike colours, alike features.",
+        note: data.students.plain ? "Alike colours, alike features: one map for both students." : "Alike colours, alike features.",
       } };
     }
     case "height": {
@@ -224,6 +212,9 @@ function colouring(data, state, student, theme) {
     default: throw new Error(`unknown colouring ${state.mode}`);
   }
 }
+
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
+const index = (number) => [...String(number)].map((digit) => SUBSCRIPTS[digit]).join("");
 
 // Signed square root: small contributions stay visible beside a few large ones.
 function stretch(share) {

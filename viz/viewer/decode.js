@@ -78,7 +78,6 @@ function decodeBundle(packed) {
   }
   const margin = decodeArray(packed.visibility.margin, [views, points]);
   const largest = packed.visibility.largest_margin;
-  const heatShape = packed.heat_maps.shape;
   const matrices = decodeArray(packed.cameras.world_to_camera, [views, 3, 4]);
   const students = {};
   for (const name of ["distilled", "plain"]) {
@@ -101,7 +100,11 @@ function decodeBundle(packed) {
     seenInView, viewsSeeing,
     seenTotals: packed.visibility.seen, unseenTotal: packed.visibility.unseen,
     margin: (view, point) => largest * (margin[view * points + point] / 255) ** 2,
-    heatMaps: decodeArray(packed.heat_maps), heatHeight: heatShape[1], heatWidth: heatShape[2],
+    heat: {
+      maps: decodeArray(packed.heat.maps), height: packed.heat.maps.shape[1], width: packed.heat.maps.shape[2],
+      label: packed.heat.label, logits: packed.heat.logits, onBackground: packed.heat.on_background,
+    },
+    ticket: packed.ticket ?? null, cells: new Map(), asked: new Set(),
     predictions: packed.predictions, domain: packed.domain,
     students,
   };

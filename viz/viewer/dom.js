@@ -67,4 +67,5 @@ function signed(value, digits) {
   return Number(size) === 0 ? size : (value < 0 ? "−" : "+") + size;
 }
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const sum = (values) => values.reduce((total, value) => total + value, 0);
 const words = (label) => label.replaceAll("_", " ");

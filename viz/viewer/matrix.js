@@ -2,7 +2,7 @@
 
 class Matrix {
   constructor(canvas, side, onSelect, tell) {
-    Object.assign(this, { canvas, side, onSelect, tell, hover: null });
+    Object.assign(this, { canvas, side, onSelect, tell, hover: null, pointer: null });
     canvas.addEventListener("pointermove", (event) => this.setHover(this.cellAt(event), event));
     canvas.addEventListener("pointerleave", () => this.setHover(null));
     canvas.addEventListener("click", (event) => {
@@ -40,15 +40,24 @@ class Matrix {
   setHover(cell, event) {
     const same = String(cell) === String(this.hover);
     this.hover = cell;
+    this.pointer = event;
     if (!same && this.data) this.draw(this.data, this.state, this.theme);
-    if (!cell) return this.tell(null);
+    else this.tellHover();
+    if (!cell) this.tell(null);
+  }
+
+  tellHover() {
+    if (!this.hover) return;
+    const [row, column] = this.hover;
     const { similarity } = this.data.students[this.state.student];
-    const [row, column] = cell;
-    this.tell([`student view ${row + 1} · teacher view ${column + 1}`, `cosine ${similarity[row * this.data.views + column].toFixed(3)}`], event);
+    this.tell([`student view ${row + 1} · teacher view ${column + 1}`, `cosine ${similarity[row * this.data.views + column].toFixed(3)}`], this.pointer);
   }
 
   draw(data, state, theme) {
     Object.assign(this, { data, state, theme });
+    // The pointer may rest here while another student or shape comes, with fewer views perhaps.
+    if (this.hover) this.hover = this.cellAt(this.pointer);
+    this.tellHover();
     const student = data.students[state.student];
     const { views } = data;
     const context = this.canvas.getContext("2d");

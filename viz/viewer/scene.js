@@ -90,8 +90,8 @@ class Scene {
     this.say(sentence);
   }
 
-  // Draw a cloud with its marks; see `repaint` for what they are.
-  draw(data, colors, theme, marks, camera) {
+  // Draw a cloud with its marks, seen from what `pose` gives; see `repaint` for what the marks are.
+  draw(data, colors, theme, marks, pose) {
     this.data = data;
     this.colors = colors;
     this.marks = JSON.stringify(marks);
@@ -118,7 +118,7 @@ class Scene {
     const config = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
     this.enqueue(async () => {
       // Asked for only now: a flight or a hand may have turned the camera while this call waited.
-      layout.scene.camera = camera ?? this.camera ?? homePose();
+      layout.scene.camera = pose();
       const { insides } = this;
       const first = !insides.scene;
       await this.plotly.react(this.node, traces, layout, config);
@@ -160,9 +160,21 @@ class Scene {
   // The scene opens as wide as the rig's images, so that a flight to a view shows what the thumbnail shows.
   fitFieldOfView() {
     if (!this.insides.plot) return;
+    this.insides.fieldOfView = 2 * Math.atan(this.halfOpening.high);
+  }
+
+  // Tangents of half the opening, to the side and upwards: the narrower is the rig's images'.
+  get halfOpening() {
     const { clientWidth: width, clientHeight: height } = this.node;
-    const half = Math.tan(this.fieldOfView / 2) * Math.max(1, height / Math.max(width, 1));
-    this.insides.fieldOfView = 2 * Math.atan(half);
+    const half = Math.tan(this.fieldOfView / 2);
+    return { wide: half * Math.max(1, width / Math.max(height, 1)), high: half * Math.max(1, height / Math.max(width, 1)) };
+  }
+
+  // From where the whole rig is in sight, whatever the pane's form.
+  get homePose() {
+    const { x, y, z } = rigLines(this.data.cameras, null);
+    const { wide, high } = this.halfOpening;
+    return homePose(x.map((value, n) => [value, y[n], z[n]]).filter(([value]) => value !== null), wide, high);
   }
 
   // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. All in one
@@ -277,12 +289,14 @@ class Scene {
     return this.enqueue(() => this.plotly.purge(this.node));
   }
 
-  resize() {
+  // Where it is at home, it stays so in the new size.
+  resize(atHome) {
     if (!this.insides.scene) return;
     this.enqueue(async () => {
       await this.plotly.Plots.resize(this.node);
       this.fitFieldOfView();
       this.discs.style(this.discStyle(), this.outlineColor);
+      if (atHome()) await this.plotly.relayout(this.node, { "scene.camera": this.homePose });
     });
   }
 }

@@ -3,6 +3,7 @@
 const SMALLEST_TILE_PX = 76;
 const TILE_GAP_PX = 6;
 const MOST_ROWS = 4;
+const HEAT_OPACITY = 0.9;
 
 class Thumbnails {
   constructor(node, onSelect) {
@@ -32,13 +33,17 @@ class Thumbnails {
         },
         on: { click: () => this.onSelect(view), dblclick: (event) => event.stopPropagation() },
       }, [
-        canvas,
-        make("span", { class: "pmv-thumb-number", text: view + 1 }),
-        make("span", { class: "pmv-thumb-caption" }, [
-          make("span", { text: `${azimuth}° / ${elevation}°` }), make("span", { text: percent(seen / data.total) }),
-        ]),
+        canvas, make("span", { class: "pmv-thumb-number", text: view + 1 }), make("span", { class: "pmv-thumb-caption" }),
       ]);
-      return { button, canvas };
+      const { logits, onBackground, label } = data.heat;
+      const added = sum(this.heatCells(view));
+      return {
+        button, canvas, title: button.title,
+        caption: [`${azimuth}° / ${elevation}°`, percent(seen / data.total)],
+        heatCaption: ["background", percent(onBackground[view])],
+        heatTitle: `View ${view + 1}: ${percent(onBackground[view])} of the map's magnitude lies on the background\n`
+          + `its cells add ${signed(added, 2)} to this view's logit of “${words(label)}”, a constant ${signed(logits[view] - added, 2)}: ${signed(logits[view], 2)}`,
+      };
     });
     this.node.replaceChildren(...this.tiles.map((tile) => tile.button));
     this.layOut();
@@ -59,8 +64,11 @@ class Thumbnails {
     const overlay = JSON.stringify([state.thumbs, state.point, theme.colors]);
     const same = overlay === this.drawn && state.thumbs !== "points";
     this.drawn = overlay;
-    this.tiles.forEach(({ button, canvas }, view) => {
+    const heat = state.thumbs === "heat";
+    this.tiles.forEach(({ button, canvas, title, caption, heatTitle, heatCaption }, view) => {
       const on = view === state.view;
+      button.title = heat ? heatTitle : title;
+      button.querySelector(".pmv-thumb-caption").replaceChildren(...(heat ? heatCaption : caption).map((text) => make("span", { text })));
       button.setAttribute("aria-pressed", String(on));
       button.classList.toggle("pmv-column-view", !on && state.cell?.[1] === view);
       if (!same) this.drawTile(canvas.getContext("2d"), view, state, colors, strong, theme);
@@ -74,7 +82,7 @@ class Thumbnails {
     context.drawImage(this.images[view], 0, 0, size, size);
     if (state.thumbs === "points") this.drawPoints(context, view, colors, strong, theme);
     if (state.thumbs === "heat") {
-      context.globalAlpha = 0.85;
+      context.globalAlpha = HEAT_OPACITY;
       context.imageSmoothingEnabled = true;
       context.imageSmoothingQuality = "high";
       context.drawImage(this.heatLayer(view, theme), 0, 0, size, size);
@@ -123,23 +131,27 @@ class Thumbnails {
   }
 
   get heatTop() {
-    return largest([this.data.heatMaps.map((value) => Math.max(value, 0))]) || 1;
+    return largest([this.data.heat.maps]) || 1;
   }
 
-  // Cells that speak for the class, on one scale for all views; cells that speak against it stay clear.
+  heatCells(view) {
+    const { maps, height, width } = this.data.heat;
+    return maps.subarray(view * width * height, (view + 1) * width * height);
+  }
+
+  // For and against the class, on one scale for all views; the fainter, the clearer.
   heatLayer(view, theme) {
     this.heatLayers ??= new Map();
     if (!this.heatLayers.has(view)) {
-      const { heatMaps, heatHeight: height, heatWidth: width } = this.data;
+      const { height, width } = this.data.heat;
       const canvas = make("canvas", { attrs: { width, height } });
       const context = canvas.getContext("2d");
       const pixels = context.createImageData(width, height);
       const top = this.heatTop;
-      for (let i = 0; i < width * height; i++) {
-        const share = clamp(heatMaps[view * width * height + i] / top, 0, 1);
-        const [r, g, b] = rampColor(theme.maps.heat, share);
-        pixels.data.set([r, g, b, 255 * Math.min(1, share * 1.8)], 4 * i);
-      }
+      this.heatCells(view).forEach((value, i) => {
+        const share = stretch(value / top);
+        pixels.data.set([...rampColor(theme.maps.heat, 0.5 + 0.5 * share), 255 * Math.abs(share)], 4 * i);
+      });
       context.putImageData(pixels, 0, 0);
       this.heatLayers.set(view, canvas);
     }

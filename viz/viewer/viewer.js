@@ -9,6 +9,7 @@ const CLICK_SLACK_PX = 5;
 const REST_MS = 400;
 const TRACK_MS = 300;
 const SETTLE_MS = 50;
+const COMPARE_TITLE = "Compare with the plain student (C)";
 const NARROW_PX = 900;
 const PHONE_PX = 560;
 const ICONS = {
@@ -32,7 +33,7 @@ const HELP = {
     "Click a point to pin it, or a view below to see what it sees.",
   ],
   views: [
-    "The images that the teacher read; the heat map shows what speaks for its first answer.",
+    "The images that the teacher read. The heat map splits each view's logit of the teacher's first answer over the image: red speaks for it, blue against it.",
     "A pinned point is a filled mark where the view sees it, a ring where it is hidden.",
   ],
   predictions: [
@@ -53,7 +54,7 @@ class Viewer {
   constructor(element, watch, props, trigger, config) {
     this.root = element.querySelector(".pmv");
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
-    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false });
+    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false, atHome: true });
     this.state = this.stateOfAddress();
     // Run while Python computes, and not before the page has asked it to; where it fails, the first shape says so.
     this.asking = onceAsked(() => loadPlotly(config.plotly).catch(() => {}));
@@ -101,6 +102,8 @@ class Viewer {
     const { parts } = this;
     if (!value || typeof value !== "object" || value.error !== undefined || value.loading) {
       this.data = null;
+      this.matrix.setHover(null);
+      this.hover(null);
       this.stopPlaying();
       const phase = value?.error ? "error" : value?.loading ? "loading" : "empty";
       const [title, text] = {
@@ -129,7 +132,7 @@ class Viewer {
     if (!(await this.thumbnails.load(data)) || this.loading !== data) return;
     this.everLoaded = true;
     this.data = data;
-    this.hovered = null;
+    this.hover(null);
     // Point numbers mean nothing in another shape.
     Object.assign(state, this.fit(first ? state : { ...state, point: null }, data));
     this.root.dataset.phase = "ready";
@@ -140,7 +143,6 @@ class Viewer {
     this.modeSwitch.enable("file", Boolean(data.colors), data.colors ? MODES[6].title : "This file has no colours");
     this.modeSwitch.enable("difference", Boolean(data.students.plain), data.students.plain ? MODES[7].title : "There are no plain weights for this student");
     this.studentSwitch.enable("plain", Boolean(data.students.plain));
-    this.tools.compare.disabled = !data.students.plain;
     drawPredictions(parts.predictions, parts.domain, data);
     parts["prediction-sub"].textContent = { pointnet: "PointNet", dgcnn: "DGCNN" }[data.studentName] ?? data.studentName;
     const seenBy = { raycast: "ray casting", hpr: "hidden point removal", zbuffer: "z-buffer" }[data.method] ?? data.method;
@@ -163,20 +165,45 @@ class Viewer {
     if (changes.view !== undefined && changes.view !== before.view && changes.cell === undefined) this.state.cell = null;
     if (this.flown !== null && this.flown !== this.state.view) this.flown = null;
     this.refresh({});
+    this.askForCell();
     const { view, point, mode, student, compare } = this.state;
     if (view !== before.view || point !== before.point) this.trigger("select", { view, point, mode, student, compare });
   }
 
+  // Both students look alike in the other colourings.
+  get comparing() {
+    return this.state.compare && this.compareRefusal === null;
+  }
+
+  get compareRefusal() {
+    if (!this.data.students.plain) return "There is no plain student to compare with";
+    const { label, perStudent } = MODES.find(({ key }) => key === this.state.mode);
+    if (perStudent) return null;
+    const others = MODES.filter((mode) => mode.perStudent).map((mode) => mode.label);
+    return `“${label}” is the same for both students; compare them in ${others.slice(0, -1).join(", ")} or ${others.at(-1)}`;
+  }
+
+  // Beside the diagonal, the shares of a cell come from the server.
+  askForCell() {
+    const { data, state } = this;
+    if (!state.cell) return;
+    for (const student of this.comparing ? ["distilled", "plain"] : [state.student]) {
+      askForShares(data, student, state.cell).then((asked) => { if (asked && this.data === data) this.refresh({}); });
+    }
+  }
+
   refresh({ redraw = false }) {
     const { data, state, parts, theme } = this;
-    const leftStudent = state.compare ? "distilled" : state.student;
+    const leftStudent = this.comparing ? "distilled" : state.student;
     const painted = colouring(data, state, leftStudent, theme);
     this.painted = painted;
     this.shownTheme = theme;
     this.modeSwitch.set(state.mode);
     this.studentSwitch.set(state.student);
     this.thumbSwitch.set(state.thumbs);
-    this.tools.compare.setAttribute("aria-pressed", String(state.compare));
+    this.tools.compare.setAttribute("aria-pressed", String(this.comparing));
+    this.tools.compare.disabled = this.compareRefusal !== null;
+    this.tools.compare.title = this.compareRefusal ?? COMPARE_TITLE;
     drawLegend(parts.legend, painted.legend, state, (changes) => this.change(changes));
     this.refreshScenes(painted, redraw);
     this.thumbnails.draw(state, painted.colors, painted.strong, theme);
@@ -187,34 +214,39 @@ class Viewer {
     parts["card-panel"].dataset.student = state.student;
     drawCard(parts.card, parts["card-sub"], data, state, (changes) => this.change(changes));
     this.drawStatus();
+    if (this.hovered !== null) this.tell(this.describe(this.hovered, this.hoveredIn), this.hoveredAt);
     writeAddress(state);
     Promise.all([this.main.queue, this.compare?.queue]).then(() => this.trackRings());
   }
 
   refreshScenes(painted, redraw) {
-    const { data, state, parts, theme } = this;
+    const { data, state, parts, theme, comparing } = this;
     const wasOpen = !parts["pane-compare"].hidden;
-    parts["pane-compare"].hidden = !state.compare;
-    parts["title-main"].hidden = parts["title-compare"].hidden = !state.compare;
+    parts["pane-compare"].hidden = !comparing;
+    parts["title-main"].hidden = parts["title-compare"].hidden = !comparing;
+    const [row, column] = state.cell ?? [state.view, state.view];
+    const place = row === column ? `in view ${row + 1}` : `at (${row + 1}, ${column + 1})`;
     for (const [part, name, label] of [["title-main", "distilled", "Distilled"], ["title-compare", "plain", "Plain"]]) {
-      const cosine = data.students[name]?.similarity[state.view * data.views + state.view];
-      parts[part].textContent = cosine === undefined ? "" : `${label} · cos ${cosine.toFixed(3)} in view ${state.view + 1}`;
+      const cosine = data.students[name]?.similarity[row * data.views + column];
+      parts[part].textContent = cosine === undefined ? "" : `${label} · cos ${cosine.toFixed(3)} ${place}`;
     }
     this.showIn(this.main, painted, redraw);
-    if (state.compare) {
+    if (comparing) {
       this.compare ??= new Scene(this.plotly, parts["scene-compare"], (scene) => this.onCamera(scene));
       const { colors } = colouring(data, state, "plain", theme);
       // While it was closed, the shape, the theme and the camera may have changed.
-      this.showIn(this.compare, { colors }, redraw || !wasOpen, this.main.camera);
+      this.showIn(this.compare, { colors }, redraw || !wasOpen);
     }
-    if (wasOpen !== state.compare) requestAnimationFrame(() => this.resize());
+    if (wasOpen !== comparing) requestAnimationFrame(() => this.resize());
     const said = painted.legend.items?.map((item) => `${item.label} ${item.value}`).join(", ") ?? painted.legend.subtitle ?? "";
     parts["scene-main"].setAttribute("aria-label", `Point cloud of ${count(data.count)} points. ${painted.legend.title}. ${said}`);
     parts["scene-compare"].setAttribute("aria-label", "The same cloud, coloured by the plain student");
   }
 
-  showIn(scene, { colors }, redraw, camera) {
-    if (redraw) return scene.draw(this.data, colors, this.theme, this.marks, camera);
+  showIn(scene, { colors }, redraw) {
+    // Asked for when it is drawn: a flight or a hand may turn the camera until then.
+    const pose = () => (this.atHome ? scene.homePose : this.main.camera);
+    if (redraw) return scene.draw(this.data, colors, this.theme, this.marks, pose);
     scene.repaint(colors, this.marks, this.theme);
   }
 
@@ -232,10 +264,12 @@ class Viewer {
   }
 
   drawHeatbar() {
-    const [label] = this.data.predictions.teacher.top[0];
-    const top = this.thumbnails.heatTop;
+    const label = words(this.data.heat.label);
+    const top = this.thumbnails.heatTop.toPrecision(2);
+    this.parts.heatbar.title = `What each cell adds to the view's logit of “${label}”, the teacher's first answer; one scale for all views, square-root scale. `
+      + "Under each image: how much of the map's magnitude lies on the background.";
     this.parts.heatbar.replaceChildren(
-      make("span", { text: "0" }), gradientBar(this.theme.maps.heat), make("span", { text: `${top.toPrecision(2)} logit of “${words(label)}”` }),
+      make("span", { text: `against −${top}` }), gradientBar(this.theme.maps.heat), make("span", { text: `+${top} for “${label}” (logit)` }),
     );
   }
 
@@ -254,7 +288,7 @@ class Viewer {
   }
 
   get rests() {
-    return [this.main, this.state.compare && this.compare].every((scene) => !scene || scene.rests);
+    return [this.main, this.data && this.comparing && this.compare].every((scene) => !scene || scene.rests);
   }
 
   // plotly draws in a later frame than it reports, and goes on turning for some frames after its last report.
@@ -273,7 +307,7 @@ class Viewer {
   onCamera(scene) {
     this.trackRings();
     // Only the scene that was touched last leads: what the other reports is an echo.
-    if (!this.state.compare || !this.compare || this.following || scene !== this.leader) return;
+    if (!this.data || !this.comparing || !this.compare || this.following || scene !== this.leader) return;
     this.follow(scene, scene === this.main ? this.compare : this.main);
   }
 
@@ -282,7 +316,7 @@ class Viewer {
     this.following = true;
     let shown = "";
     let restsSince = performance.now();
-    while (performance.now() - restsSince < REST_MS && this.state.compare) {
+    while (performance.now() - restsSince < REST_MS && this.data && this.comparing) {
       const pose = leader.camera;
       if (JSON.stringify(pose) !== shown) {
         shown = JSON.stringify(pose);
@@ -301,6 +335,7 @@ class Viewer {
 
   flyTo(view) {
     this.flown = view;
+    this.atHome = false;
     this.refresh({});
     this.turn(poseOfView(this.data.cameras, view));
   }
@@ -329,8 +364,9 @@ class Viewer {
   }
 
   resize() {
-    this.main?.resize();
-    if (this.state.compare) this.compare?.resize();
+    const atHome = () => this.atHome;
+    this.main?.resize(atHome);
+    if (this.data && this.comparing) this.compare?.resize(atHome);
   }
 
   // ---- controls and events
@@ -341,7 +377,7 @@ class Viewer {
     this.thumbSwitch = makeSwitch(parts["thumb-switch"], [
       { key: "render", label: "Render", title: "What the teacher sees (T)" },
       { key: "points", label: "Visible points", title: "The points each view sees, coloured as in the cloud (T)" },
-      { key: "heat", label: "Heat map", title: "Where the teacher finds its first answer (T)" },
+      { key: "heat", label: "Heat map", title: "What speaks for and against the teacher's first answer (T)" },
     ], (thumbs) => this.change({ thumbs }));
     this.studentSwitch = makeSwitch(parts["student-switch"], [
       { key: "distilled", label: "Distilled", title: "Trained with the teacher (S)" },
@@ -360,7 +396,7 @@ class Viewer {
       next: tool("next", "Next view (→)", () => this.step(1)),
       fly: tool("fly", "Fly to the selected view (F)", () => this.flyTo(this.state.view)),
       reset: tool("reset", "Reset the camera (R)", () => this.reset()),
-      compare: tool("compare", "Compare with the plain student (C)", () => this.toggleCompare()),
+      compare: tool("compare", COMPARE_TITLE, () => this.toggleCompare()),
       image: tool("image", "Download PNG", () => this.download()),
       keys: make("button", { class: "pmv-tool", title: "Keyboard and mouse (?)", attrs: { type: "button", "aria-label": "Keyboard and mouse", "data-tool": "keys" }, on: { click: () => this.toggleHelp() } }, [icon(ICONS.keys)]),
     };
@@ -419,6 +455,7 @@ class Viewer {
       this.hover(null);
     }, { capture: true });
     on(node, "wheel", () => {
+      this.atHome = false;
       this.leader = this[name];
       this.main?.land();
       this.leaveView();
@@ -433,6 +470,7 @@ class Viewer {
       if (point !== null && point !== undefined) this.change({ point });
     }, { capture: true });
     on(node, "pointermove", (event) => {
+      if (event.buttons) this.atHome = false;
       if (event.buttons || waiting || !this.main?.drawn) return;
       waiting = true;
       requestAnimationFrame(() => {
@@ -447,19 +485,24 @@ class Viewer {
 
   hover(point, name, event) {
     this.hovered = point;
+    this.hoveredIn = name;
+    this.hoveredAt = event;
     this.tell(point === null ? null : this.describe(point, name), event);
     this.placeRings();
   }
 
   describe(point, name) {
     const { data, state } = this;
-    const student = data.students[state.compare ? { main: "distilled", compare: "plain" }[name] : state.student];
+    const shown = this.comparing ? { main: "distilled", compare: "plain" }[name] : state.student;
+    const student = data.students[shown];
+    const [row, column] = state.cell ?? [state.view, state.view];
+    const share = sharesOf(data, shown, [row, column])?.values[point];
     return [
       `Point #${point}`,
       `${data.seenInView[state.view][point] ? "seen" : "hidden"} in view ${state.view + 1} · seen by ${data.viewsSeeing[point]} of ${data.views}`,
       `wins ${count(student.winsInView[state.view][point])} channels here, ${count(student.globalWins[point])} in the classifier's pool`,
-      `alignment ${signed(student.alignmentInView[state.view][point], 4)}`,
-    ];
+      share !== undefined && `${row === column ? "alignment" : `share of cos (${row + 1}, ${column + 1})`} ${signed(share, 4)}`,
+    ].filter(Boolean);
   }
 
   tell(lines, event) {
@@ -528,7 +571,7 @@ class Viewer {
   leaveView() {
     if (this.flown === null || !this.data) return;
     this.flown = null;
-    for (const scene of [this.main, this.state.compare && this.compare]) if (scene) scene.repaint(scene.colors, this.marks, this.theme);
+    for (const scene of [this.main, this.comparing && this.compare]) if (scene) scene.repaint(scene.colors, this.marks, this.theme);
   }
 
   clear() {
@@ -539,11 +582,12 @@ class Viewer {
   reset() {
     this.stopPlaying();
     this.leaveView();
-    this.turn(homePose());
+    this.atHome = true;
+    this.turn(this.main.homePose);
   }
 
   toggleCompare() {
-    if (this.data.students.plain) this.change({ compare: !this.state.compare });
+    if (this.compareRefusal === null) this.change({ compare: !this.state.compare });
   }
 
   // A modal dialog: the browser takes the rest of the page from the keyboard, and gives the focus back at the end.
@@ -561,10 +605,10 @@ class Viewer {
 
   async download() {
     const pane = (name) => ({
-      scene: this[name], node: this.parts[`scene-${name}`], title: this.state.compare ? this.parts[`title-${name}`].textContent : "",
+      scene: this[name], node: this.parts[`scene-${name}`], title: this.comparing ? this.parts[`title-${name}`].textContent : "",
       pin: this.state.point === null ? null : this[name].screenPositionOf(this.state.point),
     });
-    const panes = this.state.compare ? [pane("main"), pane("compare")] : [pane("main")];
+    const panes = this.comparing ? [pane("main"), pane("compare")] : [pane("main")];
     const font = getComputedStyle(this.root).fontFamily;
     saveCanvas(await drawSnapshot(panes, this.data, this.painted.legend, this.theme, font), this.data.name);
   }
