@@ -62,7 +62,7 @@ DELETE_CACHE = (600, 7200)
 # An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor least lately
 # active is forgotten first.
 SESSIONS_KEPT = 100
-UPLOADS_KEPT = 1000  # that are found again after a reload; each is a path and a name
+TOKENS_KEPT = 1000  # that are found again after a reload; each is a path and a name
 PORTS_TRIED = 100
 
 
@@ -106,13 +106,13 @@ class Source:
     token: str | None = None
 
 
-class Uploads:
-    """The visitors' files by tokens that only their browsers hold: a page that is loaded again is a new visit.
+class Tokens:
+    """Find a visitor's file again after a reload, which is a new visit, by a token that only that browser holds.
 
-    Nothing but a file's place is kept, and the file is deleted at its own time.
+    Only the file's place is kept; the file is deleted at its own time.
     """
 
-    def __init__(self, most: int = UPLOADS_KEPT) -> None:
+    def __init__(self, most: int = TOKENS_KEPT) -> None:
         self.most = most
         self.sources: dict[str, Source] = {}
         self.lock = threading.Lock()
@@ -131,18 +131,18 @@ class Uploads:
             return self.sources.get(token)
 
 
-UPLOADS = Uploads()
+TOKENS = Tokens()
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a visitor's browser asks for when it opens the page.
+    """Hold what a visitor's browser asks for when it opens the page.
 
     Attributes:
         example: The key of an example that the address bar names.
         up: The axis that the address bar names.
-        token: Of the file of one's own that this browser tab showed last; empty where it showed none.
-        name: Of that file.
+        token: Of the visitor's own file that this browser tab showed last; empty where it showed none.
+        name: That file's name.
     """
 
     example: str | None
@@ -152,13 +152,13 @@ class Arrival:
 
     @property
     def upload(self) -> Source | None:
-        """The file of one's own that is to be shown again, while it is there."""
-        source = None if self.example else UPLOADS.find(self.token)
+        """Find the visitor's own file that is to be shown again; None where there was none or it is gone."""
+        source = None if self.example else TOKENS.find(self.token)
         return replace(source, up=self.up) if source and source.path.exists() else None
 
     @property
     def lost(self) -> str | None:
-        """A sentence where a file of one's own was shown that is no longer there."""
+        """Say that the visitor's own file is gone; None where there was none or it is still there."""
         if self.example or not self.token or self.upload:
             return None
         return f"Your file {own_name_of(self.name)} is no longer here; drop it again."
@@ -209,7 +209,7 @@ class Visit:
 
     @property
     def wanted(self) -> Source | None:
-        """The newest choice that was not refused."""
+        """Name the newest choice that was not refused."""
         standing = self.standing  # replaced as a whole, never changed: it may be read at any moment
         return standing[max(standing)] if standing else None
 
@@ -432,7 +432,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         def restore(token: str, name: str, request: gr.Request) -> tuple[Any, ...]:
             """Set the boxes to what the address bar says, at once: a visitor who is quick finds them set."""
             key, axis, options = options_from_query(dict(request.query_params), students=known)
-            source = first_source(Arrival(key, axis, token, name))
+            source = first_source(Arrival(key, axis, token or "", name or ""))
             return source.up, gr.Gallery(selected_index=gallery_index(source)), *vars(options).values()
 
         def start(visit: Visit, token: str, name: str, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
@@ -445,7 +445,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             offered = students_with_weights(get_models)
             key, axis, options = options_from_query(dict(request.query_params), students=offered)
             if visit.wanted is None:  # else the visitor was quicker
-                open_first(visit, Arrival(key, axis, token, name))
+                open_first(visit, Arrival(key, axis, token or "", name or ""))
             asked = options_from_query(dict(request.query_params), students=known)[2].student
             return *show(visit, *vars(options).values()), offer(offered, asked)
 
@@ -604,17 +604,17 @@ def open_first(visit: Visit, arrival: Arrival) -> None:
 
 
 def gallery_index(source: Source) -> int | None:
-    """The place in the gallery that is marked: none for a visitor's own file."""
+    """Say which example the gallery marks: none for a visitor's own file."""
     return list(examples()).index(source.example) if source.example else None
 
 
 def own_name_of(name: str) -> str:
-    """The name of a file as its visitor knows it, without the folders."""
+    """Take the folders off a file's name, and what is too long."""
     return Path(name).name[:LONGEST_NAME]
 
 
 def axis_of(visit: Visit) -> Any:
-    """What the box of the up axis says: it belongs to the file, and is the one that the visitor wants."""
+    """Say what the box of the up axis holds: the axis of the file that the visitor wants."""
     return visit.wanted.up if visit.wanted else gr.skip()
 
 
@@ -634,7 +634,7 @@ def choose_upload(visit: Visit, file: str | None, own_name: str) -> tuple[Visit,
     """
     if file is None:
         return visit, gr.skip(), gr.skip(), gr.skip(), None
-    source = UPLOADS.keep(Source(Path(file), own_name_of(own_name or file)))
+    source = TOKENS.keep(Source(Path(file), own_name_of(own_name or file)))
     message = refusal(visit.choose(source))
     # By its token, because the same file may have been turned while it was read.
     is_newest = visit.wanted is not None and visit.wanted.token == source.token

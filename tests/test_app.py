@@ -464,9 +464,9 @@ def test_an_example_in_the_address_goes_before_the_file_that_was_shown(uploaded:
 
 
 def test_only_the_newest_files_are_found_again(cube: Path) -> None:
-    uploads = app.Uploads(most=3)
-    tokens = [uploads.keep(Source(cube, f"{n}.off")).token for n in range(5)]
-    assert [uploads.find(token) is not None for token in tokens] == [False, False, True, True, True]
+    kept = app.Tokens(most=3)
+    tokens = [kept.keep(Source(cube, f"{n}.off")).token for n in range(5)]
+    assert [kept.find(token) is not None for token in tokens] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])

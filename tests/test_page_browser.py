@@ -599,7 +599,7 @@ def test_a_file_that_is_gone_when_the_page_is_loaded_again_is_named(visit: Any, 
     page = visit()
     send(page, write_cube(tmp_path / "mine.off"))
     wait_until_shown(page, "mine.off")
-    app.UPLOADS.sources.clear()
+    app.TOKENS.sources.clear()
     page.reload()
     wait_until_shown(page, "chair.off")
     assert refusal(page) == "Your file mine.off is no longer here; drop it again."
