@@ -54,13 +54,14 @@ _STRANGERS = {
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _TAR_MARK = (257, b"ustar")
 
-# What the first bytes say a file is, for files whose name says something else.
+# What the first bytes say a file is, for files whose name says something else. Each pattern sees so many bytes only.
+_SIGNATURE_BYTES = 1024
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"PK(\x03\x04|\x05\x06)"), ".npz"),
     (re.compile(rb"\x93NUMPY"), ".npy"),
     (re.compile(rb"glTF"), ".glb"),
     (re.compile(rb"ply\s*[\r\n]"), ".ply"),
-    (re.compile(rb"# ?\.PCD|VERSION \.7\s*[\r\n]+FIELDS"), ".pcd"),
+    (re.compile(rb"# ?\.PCD|VERSION \.7\s+FIELDS"), ".pcd"),
     (re.compile(rb"(ST)?C?N?OFF[\s\d]"), ".off"),
     (re.compile(rb"solid[^\n]*\n\s*facet"), ".stl"),
 )
@@ -90,8 +91,9 @@ def _refuse_foreign_content(data: bytes, extension: str) -> None:
     archive = next((kind for start, kind in _ARCHIVES.items() if data.startswith(start)), None)
     if data.startswith(_TAR_MARK[1], _TAR_MARK[0]):
         archive = "tar"
+    head = data[:_SIGNATURE_BYTES]
     for pattern, actual in _SIGNATURES:
-        if actual == extension or not pattern.match(data):
+        if actual == extension or not pattern.match(head):
             continue
         if actual == ".npz":
             archive = "zip"

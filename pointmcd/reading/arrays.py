@@ -11,11 +11,14 @@ import zlib
 
 import numpy as np
 
+from pointmcd.reading.cleaning import MAX_POINTS
 from pointmcd.reading.columns import colors_from_values, columns_of_array
 from pointmcd.reading.wording import counted, quoted
 from pointmcd.types import Shape, ShapeError
 
 MAX_UNPACKED_BYTES = 512 * 2**20  # 5 million points of float64 x 12 columns; a zip bomb states gigabytes
+_MOST_MEMBERS = 1000  # arrays in an archive
+_MOST_AXES = 8
 _POINT_KEYS = (
     "points",
     "vertices",
@@ -39,7 +42,7 @@ def read_npy(data: bytes) -> Shape:
     Raises:
         ShapeError: Python objects inside, a header that promises too much, another shape.
     """
-    return columns_of_array(_parse_npy(data))
+    return _points(_parse_npy(data))
 
 
 def read_npz(data: bytes) -> Shape:
@@ -48,6 +51,8 @@ def read_npz(data: bytes) -> Shape:
     Raises:
         ShapeError: Too large when unpacked, no array of points, or several that could be it.
     """
+    if data.count(b"PK\1\2") > _MOST_MEMBERS:
+        raise ShapeError(f"the archive holds more than {_MOST_MEMBERS:,} files: save the points of one shape alone.")
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
@@ -65,6 +70,8 @@ def read_npz(data: bytes) -> Shape:
         )
 
     def array(key: str) -> np.ndarray:
+        if members[key].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ShapeError(f"the array {quoted(key)} is packed as numpy never does: save it again with numpy.savez.")
         try:
             content = archive.read(members[key])
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError):
@@ -78,7 +85,7 @@ def read_npz(data: bytes) -> Shape:
             known = ", ".join(quoted(name) for name in list(members)[:8]) or "none"
             raise ShapeError(f"no array is called 'points' (found: {known}): name the points so.")
         key = next(iter(members))
-    shape = columns_of_array(array(key))
+    shape = _points(array(key))
     faces = next((by_name[name] for name in _FACE_KEYS if name in by_name), None)
     colors = next((by_name[name] for name in _COLOR_KEYS if name in by_name), None)
     notes = list(shape.notes)
@@ -91,6 +98,13 @@ def read_npz(data: bytes) -> Shape:
         if values.ndim == 2 and values.shape[0] == len(shape.vertices) and values.shape[1] in (3, 4):
             rgb = colors_from_values(values[:, :3])
     return Shape("", shape.vertices, faces=triangles, colors=rgb, notes=tuple(notes))
+
+
+def _points(array: np.ndarray) -> Shape:
+    rows = max(array.shape, default=0) if array.ndim == 2 else array.size if array.dtype.names else 0
+    if rows > MAX_POINTS:  # before the numbers are copied
+        raise ShapeError(f"the file has {rows:,} points, the limit is {MAX_POINTS:,}: thin it out first.")
+    return columns_of_array(array)
 
 
 def _triangles(array: np.ndarray) -> np.ndarray:
@@ -112,12 +126,16 @@ def _parse_npy(data: bytes) -> np.ndarray:
         raise ShapeError(
             "the array holds Python objects (a pickle), which may run code and are never opened: save it as float32."
         )
+    if len(shape) > _MOST_AXES or any(isinstance(length, bool) or not 0 <= length < 2**62 for length in shape):
+        raise ShapeError("the numpy header states no possible shape: save the array again with numpy.save.")
     count = math.prod(shape)
     room = len(data) - stream.tell()
-    if min(shape, default=0) < 0 or not dtype.itemsize or count * dtype.itemsize > room:
+    if not dtype.itemsize or count * dtype.itemsize > room:
         raise ShapeError(
             f"the header promises {' x '.join(f'{length:,}' for length in shape)} numbers, the file has room for "
             f"{room // max(dtype.itemsize, 1):,}: it is cut off or damaged, save it again."
         )
-    values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell()) if count else np.empty(0, dtype)
+    if not count:
+        raise ShapeError("the array is empty: save the points as (N, 3).")
+    values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell())
     return values.reshape(shape, order="F" if fortran else "C")

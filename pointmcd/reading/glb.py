@@ -19,6 +19,8 @@ _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 # Required extensions that change neither positions nor indices, or only their number type.
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "KHR_mesh_quantization", "KHR_lights_", "EXT_texture_", "MSFT_texture_")
 MAX_VERTICES = 15_000_000
+_MOST_VALUES = 10 * MAX_VERTICES  # numbers read from all tables: three coordinates, three corners, four colour values
+_MOST_PARTS = 100_000  # nodes of the scene, and primitives of its meshes: each costs some 30 µs
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 
 
@@ -29,12 +31,18 @@ def read_glb(data: bytes) -> Shape:
         ShapeError: Not glTF 2 binary, references to other files, compressed geometry, damaged tables.
     """
     document, chunk = _read_chunks(data)
-    required = [name for name in document.get("extensionsRequired", []) if not str(name).startswith(_HARMLESS)]
+    listed = document.get("extensionsRequired", [])
+    required = (
+        [name for name in listed if not str(name).startswith(_HARMLESS)] if isinstance(listed, list) else [listed]
+    )
     if required:
         raise ShapeError(f"the file needs {quoted(str(required[0]))}: export it again without compression.")
     try:
-        return _Scene(document, chunk).shape()
-    except (KeyError, IndexError, TypeError, AttributeError, OverflowError, struct.error):
+        with np.errstate(all="ignore"):  # what is not finite is dropped and counted later
+            return _Scene(document, chunk).shape()
+    except ShapeError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error):
         raise ShapeError("the tables inside this .glb do not fit together: it is damaged, export it again.") from None
 
 
@@ -47,7 +55,8 @@ def _read_chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
         length, kind = struct.unpack_from("<I4s", data, offset)
         if length > len(data) - offset - 8:
             raise ShapeError("the file ends inside its data: it is cut off, export it again.")
-        chunks.setdefault(kind, data[offset + 8 : offset + 8 + length])
+        if kind in (b"JSON", b"BIN\0"):
+            chunks.setdefault(kind, data[offset + 8 : offset + 8 + length])
         offset += 8 + length
     try:
         document = json.loads(chunks.get(b"JSON", b""))
@@ -67,11 +76,15 @@ class _Scene:
         self.buffers: dict[int, bytes] = {}
         self.parts: list[tuple[Float[np.ndarray, "S 3"], Int[np.ndarray, "F 3"] | None, Any]] = []
         self.total = 0
+        self.values = 0
         self.lines = 0
 
     def shape(self) -> Shape:
+        primitives = 0
         for mesh, transform in self._placed_meshes():
             for primitive in self.document["meshes"][mesh]["primitives"]:
+                primitives += 1
+                _check_parts(primitives)
                 self._add(primitive, transform)
         meshes = [part for part in self.parts if part[1] is not None]
         parts = meshes or self.parts
@@ -113,11 +126,14 @@ class _Scene:
             if index in seen or index < 0:  # by specification a node has one parent; a loop would never end
                 raise ShapeError("the scene's parts contain one another: the file is damaged, export it again.")
             seen.add(index)
+            _check_parts(len(seen))
             node = nodes[index]
             transform = parent @ _local_transform(node)
             if "mesh" in node:
                 placed.append((node["mesh"], transform))
-            waiting += [(child, transform) for child in reversed(node.get("children", []))]
+            children = node.get("children", [])
+            _check_parts(len(waiting) + len(children))
+            waiting += [(child, transform) for child in reversed(children)]
         if not nodes:
             placed = [(index, np.eye(4)) for index in range(len(self.document.get("meshes", [])))]
         return placed
@@ -167,6 +183,11 @@ class _Scene:
         kind, width, count = _COMPONENTS[accessor["componentType"]], _WIDTHS[accessor["type"]], accessor["count"]
         if not isinstance(count, int) or not 0 < count <= 3 * MAX_VERTICES:
             raise KeyError("count")
+        self.values += count * width
+        if self.values > _MOST_VALUES:
+            raise ShapeError(
+                f"the scene's tables hold more than {_MOST_VALUES:,} numbers: simplify it before the export."
+            )
         if "bufferView" in accessor:
             values = self._view(accessor["bufferView"], accessor.get("byteOffset", 0), kind, width, count)
         else:
@@ -214,6 +235,11 @@ class _Scene:
                     "export the shape as one self-contained .glb."
                 )
         return self.buffers[index]
+
+
+def _check_parts(count: int) -> None:
+    if count > _MOST_PARTS:
+        raise ShapeError(f"the scene has more than {_MOST_PARTS:,} parts: join them before the export.")
 
 
 def _local_transform(node: dict[str, Any]) -> Float[np.ndarray, "4 4"]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int
 
 from pointmcd.reading.columns import shape_from_unnamed_columns, shape_with_colors
-from pointmcd.reading.polygons import polygons_from_lines
-from pointmcd.reading.table import Lines, parse_rows, plain_text
-from pointmcd.reading.wording import beyond, check_promise, counted, quoted
+from pointmcd.reading.polygons import check_polygons, polygons_from_lines
+from pointmcd.reading.table import Lines, parse_rows, plain_text, without_comments
+from pointmcd.reading.wording import beyond, check_promise, counted
 from pointmcd.types import Shape, ShapeError
 
 _OBJ_POINT = re.compile(rb"^[ \t]*v[ \t]+([^\n]*)$", re.MULTILINE)
@@ -26,10 +27,11 @@ def read_off(data: bytes) -> Shape:
     Raises:
         ShapeError: No OFF header, fewer lines than promised, lines that are no points or polygons.
     """
-    text = plain_text(data)
-    if b"#" in text:
-        text = re.sub(rb"#[^\n]*", b"", text)
-    head = re.match(rb"\s*(ST)?(C?)(N?)OFF(?P<binary>[ \t]+BINARY)?\s*(\d+)\s+(\d+)(?:[ \t]+\d+)?[ \t]*(?:\n|$)", text)
+    text = without_comments(plain_text(data))
+    head = re.match(
+        rb"\s*+(ST)?(C?)(N?)OFF(?P<binary>[ \t]+BINARY)?\s*+(\d{1,18})\s++(\d{1,18})(?:[ \t]++\d++)?[ \t]*(?:\n|$)",
+        text,
+    )
     if head is None or head["binary"]:
         raise ShapeError("this is no text OFF file (first line OFF, then the counts): export it again.")
     points, polygons = int(head[5]), int(head[6])
@@ -68,16 +70,11 @@ def read_obj(data: bytes) -> Shape:
     Raises:
         ShapeError: No vertices, or lines that are no points or polygons.
     """
-    text = plain_text(data).replace(b"\\\n", b" ")
-    if b"#" in text:
-        text = re.sub(rb"#[^\n]*", b"", text)
+    text = without_comments(plain_text(data).replace(b"\\\n", b" "))
     points = _OBJ_POINT.findall(text)
     if not points:
         raise ShapeError("the file holds no vertices (lines that begin with v): export it again.")
-    try:
-        rows = parse_rows(b"\n".join(points), rows=len(points))
-    except ShapeError:
-        raise ShapeError(_first_bad_vertex(text)) from None
+    rows = _in_file(text, _OBJ_POINT, lambda: parse_rows(b"\n".join(points), rows=len(points)))
     if rows.shape[1] < 3:
         raise ShapeError(f"line {_line_of(text, _OBJ_POINT, 0)}: {rows.shape[1]} columns; a vertex needs 3 (x y z).")
     rows = np.delete(rows, 3, axis=1) if rows.shape[1] in (4, 7) else rows  # w, the homogeneous coordinate
@@ -85,18 +82,13 @@ def read_obj(data: bytes) -> Shape:
     polygons = b"\n".join(_OBJ_FACE.findall(text))
     if not polygons:
         return shape
+    check_polygons(polygons.count(b"\n") + 1)
     if b"/" in polygons:
         polygons = re.sub(rb"/[^\s]*", b"", polygons)
     if b"-" in polygons:
         polygons = _absolute(text, polygons)
-    try:
-        faces = polygons_from_lines(polygons, first_line=1, counted_lines=False) - 1
-    except ShapeError as error:
-        place = re.match(r"line (\d+):", str(error))
-        if place is None:
-            raise
-        line = _line_of(text, _OBJ_FACE, int(place[1]) - 1)
-        raise ShapeError(f"line {line}{str(error)[place.end() - 1 :]}") from None
+    corners = _in_file(text, _OBJ_FACE, lambda: polygons_from_lines(polygons, first_line=1, counted_lines=False))
+    faces = corners - 1
     return Shape("", shape.vertices, faces, shape.colors, shape.notes)
 
 
@@ -121,12 +113,7 @@ def read_stl(data: bytes) -> Shape:
         lines = _STL_CORNER.findall(text)
         if not lines:
             raise ShapeError("the file holds no triangles (lines 'vertex x y z'): export it again.")
-        try:
-            corners = parse_rows(b"\n".join(lines), columns=3, rows=len(lines))
-        except ShapeError as error:
-            place = re.match(r"line (\d+):", str(error))
-            line = _line_of(text, _STL_CORNER, int(place[1]) - 1) if place else 1
-            raise ShapeError(f"line {line}{str(error)[place.end() - 1 if place else 0 :]}") from None
+        corners = _in_file(text, _STL_CORNER, lambda: parse_rows(b"\n".join(lines), columns=3, rows=len(lines)))
         if len(corners) % 3:
             raise ShapeError(
                 f"{len(corners):,} corners do not make whole triangles: the file is cut off, export it again."
@@ -142,20 +129,16 @@ def is_binary_stl(data: bytes) -> bool:
     return triangles > 0 and 0 <= len(data) - 84 - 50 * triangles < 50
 
 
-def _first_bad_vertex(text: bytes) -> str:
-    columns = None
-    for match in _OBJ_POINT.finditer(text):
-        words = match[1].split()
-        line = text.count(b"\n", 0, match.start()) + 1
-        for word in words:
-            try:
-                float(word)
-            except ValueError:
-                return f"line {line}: {quoted(word)} is not a number: correct or remove that line."
-        columns = columns or len(words)
-        if len(words) != columns:
-            return f"line {line}: {len(words)} columns, expected {columns}: correct or remove that line."
-    return "the vertices cannot be read: export the file again."
+def _in_file(text: bytes, pattern: re.Pattern[bytes], parse: Callable[[], np.ndarray]) -> np.ndarray:
+    """Parse what the pattern found; where the message names the n-th of the lines found, name the file's line."""
+    try:
+        return parse()
+    except ShapeError as error:
+        place = re.match(r"line (\d+):", str(error))
+        if place is None:
+            raise
+        line = _line_of(text, pattern, int(place[1]) - 1)
+        raise ShapeError(f"line {line}{str(error)[place.end() - 1 :]}") from None
 
 
 def _line_of(text: bytes, pattern: re.Pattern[bytes], number: int) -> int:

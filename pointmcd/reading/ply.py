@@ -21,6 +21,7 @@ _TYPES = {
     **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
     **{"double": "f8", "float64": "f8"},
 }
+_MOST_LISTS = 12_000_000  # in a binary file, walked one by one: two for each of twice as many faces as may be drawn
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 
 
@@ -63,6 +64,9 @@ def read_ply(data: bytes) -> Shape:
             "point" if element.name == "vertex" else element.name,
         )
     if form:
+        lists = sum(element.count * sum(bool(item.count_kind) for item in element.properties) for element in elements)
+        if lists > _MOST_LISTS:
+            raise ShapeError(f"the file has {lists:,} lists, the limit is {_MOST_LISTS:,}: simplify the mesh first.")
         return _read_binary(data, body, elements, form)
     return _read_ascii(data, body, elements)
 

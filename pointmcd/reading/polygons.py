@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from pointmcd.reading.table import parse_rows
+from pointmcd.reading.cleaning import MAX_FACES
+from pointmcd.reading.table import filled_lines, parse_rows
 from pointmcd.reading.wording import counted, quoted
 from pointmcd.types import ShapeError
+
+_MOST_CORNERS = 5 * MAX_FACES  # more make more triangles than are taken, or belong to too many polygons
+_LARGEST_INDEX = 2**53
+
+
+def check_polygons(polygons: int) -> None:
+    """Refuse more polygons than the most triangles that are taken, before they are read one by one."""
+    if polygons > MAX_FACES:
+        raise ShapeError(f"the mesh has {polygons:,} polygons, the limit is {MAX_FACES:,}: simplify it first.")
 
 
 def fan(counts: Int[np.ndarray, " P"], corners: Int[np.ndarray, " C"]) -> Int[np.ndarray, "F 3"]:
@@ -39,13 +49,15 @@ def polygons_from_lines(
     Raises:
         ShapeError: A line is no polygon; the message names it. Or other than the expected number of polygons.
     """
+    if polygons is not None:
+        check_polygons(polygons)
     if not text.strip():
         return np.empty((0, 3), np.int64)
     try:
         rows = parse_rows(text, first_line=first_line)
     except ShapeError:  # lines of different lengths, which is fine for polygons
         rows = np.empty((0, 0))
-    whole = np.asarray(np.clip(np.nan_to_num(rows, nan=0.5), -(2**53), 2**53), dtype=np.int64)
+    whole = np.asarray(np.clip(np.nan_to_num(rows, nan=0.5), -_LARGEST_INDEX, _LARGEST_INDEX), dtype=np.int64)
     if not counted_lines and rows.size and np.array_equal(whole, rows):
         _check_count(len(whole), polygons, first_line)
         return fan(np.full(len(whole), whole.shape[1]), whole.reshape(-1))
@@ -70,13 +82,13 @@ def _check_count(found: int, expected: int | None, first_line: int) -> None:
 def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> tuple[list[int], list[int]]:
     counts: list[int] = []
     corners: list[int] = []
-    for number, line in enumerate(text.split(b"\n"), start=first_line):
+    for number, line in filled_lines(text, first_line):
         words = line.split()
-        if not words:
-            continue
         try:
             size = int(words.pop(0)) if counted_lines else len(words)
             numbers = [int(word) for word in words[:size]]
+            if max(map(abs, numbers), default=abs(size)) > _LARGEST_INDEX or abs(size) > _LARGEST_INDEX:
+                raise ValueError
         except ValueError:
             raise ShapeError(f"line {number}: {quoted(line)} is no polygon: export the file again.") from None
         if size < 0 or len(numbers) < size:
@@ -86,4 +98,6 @@ def _line_by_line(text: bytes, *, first_line: int, counted_lines: bool) -> tuple
             )
         corners.extend(numbers)
         counts.append(size)
+        if len(corners) > _MOST_CORNERS:
+            raise ShapeError(f"line {number}: more than {_MOST_CORNERS:,} corners up to here: simplify the mesh first.")
     return counts, corners

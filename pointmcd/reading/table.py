@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,11 @@ from pointmcd.types import Shape, ShapeError
 
 _COMMENT = (b"#", b"//", b"%", b"!")
 _MOST_HEADER_LINES = 12
+MAX_ROWS = 6_000_000  # a little over the most points and triangles that are taken, so that those limits are said
+_BLOCK_BYTES = 2**20  # parsed at once; in a block that cannot be parsed, the line that is wrong is looked for
+_LONGEST_LINE = 2**16  # of numbers that are no polygon
+_FILLED_LINE = re.compile(rb"[^\s][^\n]*+")
+_NOTHING_TO_READ = re.compile(rb'(?:[ \t\f\v\r,;"]*+(?:(?:#|//|%|!)[^\n]*+)?+\n)*+')
 # What Windows prints for numbers that are none; its # opens no comment.
 _NO_NUMBER = re.compile(
     rb"[-+]?(?:1\.#(?:QNAN|SNAN|IND|INF)\d*(?:e[-+]?\d+)?(?![a-z])|nan\([a-z0-9]*\))", re.IGNORECASE
@@ -40,7 +46,7 @@ def read_text(data: bytes, *, intensity_first: bool = False) -> Shape:
     first = body.split(b"\n", 1)[0]
     delimiter = next((mark for mark in (b";", b",") if mark in first), b"")
     _refuse_decimal_commas(first, delimiter, line_number)
-    body = _without_comments(body)
+    body = without_comments(body, *_COMMENT[1:])
     if delimiter:
         body = _with_spaces(body, delimiter)
     if b'"' in body:
@@ -141,27 +147,63 @@ def parse_rows(
         ShapeError: A word that is no number, a line of another length; the message names the line. Or other than the
             expected number of rows.
     """
-    if not text.strip():
+    blocks: list[np.ndarray] = []
+    found, line, start = 0, first_line, 0
+    while start < len(text):
+        end = text.find(b"\n", start + _BLOCK_BYTES) + 1 or len(text)
+        block = text[start:end]
+        packed = _without_blank_lines(block)
+        if packed.strip():
+            values = _parse_block(packed)
+            if values is None or (columns is not None and values.shape[1] != columns):
+                raise ShapeError(_first_bad_line(block, line, columns))
+            columns = values.shape[1]
+            found += len(values)
+            if found > MAX_ROWS:
+                raise ShapeError(
+                    f"the file has more than {MAX_ROWS:,} lines of numbers: thin it out or simplify it first."
+                )
+            blocks.append(values)
+        line, start = line + block.count(b"\n"), end
+    if not blocks:
         raise ShapeError("the file holds no line of numbers: export the points again.")
-    try:
-        values = np.loadtxt(io.BytesIO(text), dtype=np.float64, comments=None, ndmin=2)
-    except ValueError:
-        values = np.empty((0, 0))
-    if not len(values) or (columns is not None and values.shape[1] != columns):
-        raise ShapeError(_first_bad_line(text, first_line, columns))
-    if rows is not None and len(values) != rows:
+    if rows is not None and found != rows:
         raise ShapeError(
-            f"line {first_line}: {counted(len(values), 'row')} of numbers where {rows:,} were expected: "
+            f"line {first_line}: {counted(found, 'row')} of numbers where {rows:,} were expected: "
             "the file is damaged, export it again."
         )
-    return values
+    return np.concatenate(blocks)
 
 
-def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
-    for number, line in enumerate(text.split(b"\n"), start=first_line):
+def _parse_block(block: bytes) -> np.ndarray | None:
+    if len(block) > 2 * _BLOCK_BYTES:  # a line as long as a block holds a hundred thousand numbers
+        return None
+    try:
+        return np.loadtxt(io.BytesIO(block), dtype=np.float64, comments=None, ndmin=2)
+    except ValueError:
+        return None
+
+
+def _without_blank_lines(block: bytes) -> bytes:
+    while b"\n\n" in block:
+        block = block.replace(b"\n\n", b"\n")
+    return block
+
+
+def filled_lines(text: bytes, first_line: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Go through the lines that hold anything but blanks, each with its number."""
+    counted_to = 0
+    for match in _FILLED_LINE.finditer(text):
+        first_line += text.count(b"\n", counted_to, match.start())
+        counted_to = match.start()
+        yield first_line, match[0]
+
+
+def _first_bad_line(block: bytes, first_line: int, columns: int | None) -> str:
+    for number, line in filled_lines(block, first_line):
+        if len(line) > _LONGEST_LINE:
+            return f"line {number}: a line of {len(line):,} characters: break it, one point or polygon per line."
         words = line.split()
-        if not words:
-            continue
         for word in words:
             if _DECIMAL_COMMA.fullmatch(word):
                 return _decimal_comma(number, word)
@@ -171,7 +213,7 @@ def _first_bad_line(text: bytes, first_line: int, columns: int | None) -> str:
             columns = len(words)
         elif len(words) != columns:
             return f"line {number}: {counted(len(words), 'column')}, expected {columns}: correct or remove that line."
-    return "the numbers cannot be read: export the file again."
+    return f"line {first_line}: the numbers cannot be read: export the file again."
 
 
 def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None, list[int]]:
@@ -181,9 +223,20 @@ def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None, list[int]]
         Its offset, its line number, the last header above it, the count line's count, the line numbers of all headers
         that are no comments.
     """
-    start, names, promised = 0, b"", None
+    start, number, names, promised = 0, 1, b"", None
     headers: list[int] = []
-    for number, line in enumerate(io.BytesIO(text), start=1):
+    while start < len(text):
+        skipped = _NOTHING_TO_READ.match(text, start)
+        if skipped and skipped[0]:
+            last = skipped[0].rstrip().rpartition(b"\n")[2]
+            names = last.lstrip(b" \t#/%!") if last.lstrip().startswith(_COMMENT) else names
+            number += skipped[0].count(b"\n")
+            start = skipped.end()
+            continue
+        end = text.find(b"\n", start) + 1 or len(text)
+        line = text[start:end]
+        if len(line) > _LONGEST_LINE:
+            raise ShapeError(f"line {number}: a line of {len(line):,} characters: write one point per line, x y z.")
         words = [word for word in re.split(rb'[\s,;"]+', line.split(b"#")[0]) if word]
         if line.lstrip().startswith(_COMMENT):
             names = line.lstrip(b" \t#/%!") or names
@@ -201,7 +254,7 @@ def _skip_preamble(text: bytes) -> tuple[int, int, bytes, int | None, list[int]]
                 headers.append(number)
                 if len(headers) > _MOST_HEADER_LINES:
                     break
-        start += len(line)
+        start, number = end, number + 1
     raise ShapeError("there is no line of numbers: expected one point per line, x y z.")
 
 
@@ -216,13 +269,20 @@ def _decimal_comma(line_number: int, word: bytes) -> str:
     return f"line {line_number}: decimal comma in {quoted(word)}: save with decimal points (1.5, not 1,5)."
 
 
-def _without_comments(body: bytes) -> bytes:
-    """Blank out comments, keeping the lines so that line numbers stay right."""
-    if b"#" in body:
-        body = re.sub(rb"#[^\n]*", b"", body)
-    if b"//" in body or b"%" in body or b"!" in body:
-        body = re.sub(rb"^[ \t]*(//|%|!)[^\n]*", b"", body, flags=re.MULTILINE)
-    return body
+def without_comments(text: bytes, *marks: bytes) -> bytes:
+    """Blank out comments, keeping the lines so that line numbers stay right.
+
+    Args:
+        text: Its # opens a comment anywhere.
+        marks: What else opens one, at the beginning of a line.
+    """
+    if not any(mark in text for mark in (b"#", *marks)):
+        return text
+    opening = b"|".join(re.escape(mark) for mark in (b"#", *marks))
+    # A run of such lines is one match: twenty million matches would take half a minute.
+    runs = re.compile(rb"^(?:[ \t]*+(?:(?:" + opening + rb")[^\n]*+)?+(?:\n|\Z))++", re.MULTILINE)
+    text = runs.sub(lambda run: b"\n" * run[0].count(b"\n"), text)
+    return re.sub(rb"#[^\n]*+", b"", text) if b"#" in text else text
 
 
 def _with_spaces(body: bytes, delimiter: bytes) -> bytes:
