@@ -334,13 +334,13 @@ def _prepare_chunk(job: Job) -> int:
     return start
 
 
-def _write_rows(path: Path, first: int, rows: UInt8[np.ndarray, "C *row"]) -> None:
+def _write_rows(path: Path, first: int, rows: UInt8[np.ndarray, "C ..."]) -> None:
     """Write rows of an array, down to the disk. Through a memory map a full disk would kill the process (SIGBUS)."""
     with errors_that_name(path), path.open("rb+") as file:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         read_header[version](file)
         file.seek(first * math.prod(rows.shape[1:]), os.SEEK_CUR)
-        file.write(np.ascontiguousarray(rows))
+        file.write(np.ascontiguousarray(rows).data)
         file.flush()
         os.fsync(file.fileno())

@@ -156,7 +156,7 @@ def test_the_summary_has_exactly_the_documented_keys(analysis: Analysis) -> None
     answer = summary(analysis)
     assert set(answer) == {
         "name", "notes", "points", "views", "visibility", "teacher", "student", "plain", "alignment", "timings_ms",
-        "weights",
+        "weights", "version", "settings", "plain_alignment",
     }  # fmt: skip
     assert set(answer["visibility"]) == {"method", "seen_fraction", "unseen_points"}
     assert set(answer["alignment"]) == {"cosine", "similarity", "diagonal_dominance", "retrieval_at_1"}

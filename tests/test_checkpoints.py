@@ -182,11 +182,15 @@ def test_an_unknown_released_network_lists_the_known_ones(tmp_path: Path) -> Non
         load_official(tmp_path / "x.pth", network="Teacher_Seg")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_a_released_checkpoint_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: Path) -> None:
+def test_a_released_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.pth cannot be read: No such file or directory"):
+        load_official(tmp_path / "x.pth", network="Teacher_Cls")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_released_checkpoint_that_cannot_be_read_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(CheckpointError, match="no checkpoint that can be read safely"):
         load_official(path, network="Teacher_Cls")
 

@@ -303,7 +303,7 @@ def test_a_damaged_checkpoint_is_refused_with_a_sentence(
 ) -> None:
     whole = (whole_run[0] / "checkpoint.pt").read_bytes()
     if content == "a list":
-        torch.save([1], tmp_path / "checkpoint.pt")
+        train._write_state(tmp_path / "checkpoint.pt", [1])  # type: ignore[arg-type]
     else:
         (tmp_path / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"is damaged; remove it to train from the start\.$"):
@@ -430,7 +430,7 @@ def test_a_class_that_the_weights_do_not_know_is_refused(
 ) -> None:
     data = write_point_set(tmp_path / "more.npz", per_class=1, classes=3)
     assert run("evaluate", "--data", data, "--weights", trained.weights) == 2
-    assert capsys.readouterr().err == "pointmcd: The weights know no class 'plate'; they know: box, rod.\n"
+    assert capsys.readouterr().err == f"pointmcd: {data}: the networks know no class 'plate'; they know: box, rod.\n"
 
 
 def test_a_shape_is_named_with_the_classes_of_the_training_data(
@@ -444,7 +444,7 @@ def test_a_shape_is_named_with_the_classes_of_the_training_data(
         assert sorted(label for label, _ in answer[who]["top5"]) == ["box", "rod"]
 
 
-def test_the_test_split_is_read_once_and_only_after_training(
+def test_the_test_split_is_checked_before_training_and_judged_once_after_it(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -465,7 +465,7 @@ def test_the_test_split_is_read_once_and_only_after_training(
     for command in (["train-teacher"], ["distill", "--student", "pointnet"]):
         assert run(*command, *given, "--out", tmp_path / command[0], "--epochs", 1, "--device", "cpu") == 0
     expected = [
-        [f"load {trained.data}", f"train_{who}", f"load {trained.test}", f"judge_{who}"]
+        [f"load {trained.data}", f"load {trained.test}", f"train_{who}", f"judge_{who}"]
         for who in ("teacher", "student")
     ]
     assert order == expected[0] + expected[1]
