@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import tokenize
-import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -39,7 +38,7 @@ IMAGES_PER_BATCH = 1536
 CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
 # What numpy raises at a damaged .npy file.
 UNREADABLE = (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, OverflowError, RecursionError,
-              tokenize.TokenError, zipfile.BadZipFile)  # fmt: skip
+              tokenize.TokenError)  # fmt: skip
 Job = tuple[np.ndarray, int, str, int, int]  # clouds of a chunk, number of the first, folder, pixels, views
 
 
@@ -137,8 +136,10 @@ def read_array(
         DataError: It is damaged, or is another array.
     """
     try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)  # numpy would open an archive too
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        fits = isinstance(array, np.ndarray)
+        fits = True
     except UNREADABLE:
         fits = False
     if fits and shape is not None:

@@ -306,6 +306,13 @@ def test_every_stage_is_timed(analysis: Analysis) -> None:
     assert all(time >= 0 for time in analysis.timings_ms.values())
 
 
+def test_a_stage_is_timed_until_the_device_has_done_it(random_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr("pointmcd.analysis.wait_for", waited.append)
+    result = analyze(ball(), random_models, views=1, points=50)
+    assert waited == [random_models.device] * len(result.timings_ms)
+
+
 def test_principal_colours_follow_the_directions_of_most_variance() -> None:
     values = torch.zeros(200, 20)
     values[:, 4] = torch.linspace(-3, 3, 200)

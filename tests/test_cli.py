@@ -265,8 +265,8 @@ def test_evaluate_prints_the_documented_keys(
     rng = np.random.default_rng(0)
     path = tmp_path / "odd name ☃.npz"
     np.savez(
-        path, points=normalised(rng.uniform(-1, 1, (3, 40, 3))).astype(np.float16), labels=np.array([0, 1, 1], dtype=np.uint8),
-        class_names=np.array(["chair", "lamp"]),
+        path, points=normalised(rng.uniform(-1, 1, (3, 40, 3))).astype(np.float16),
+        labels=np.array([0, 1, 1], dtype=np.uint8), class_names=np.array(["chair", "lamp"]),
     )  # fmt: skip
     given = ["evaluate", "--data", path, "--weights", random_weights, "--cache", tmp_path / "cache", "--json"]
     plain = answer(capsys, *given, "--student", "pointnet", "--plain")

@@ -45,6 +45,7 @@ GOOD = {
     "labels": np.array([0, 1]),
     "class_names": np.array(["a", "b"]),
 }
+SOME = np.random.default_rng(0).random((2, 5, 3))
 BAD_ARRAYS = {
     "no labels": ({"labels": None}, "not a data set"),
     "flat points": ({"points": np.zeros((2, 15))}, r"not \(2, 15\)"),
@@ -206,7 +207,7 @@ def test_clouds_are_normalised_where_that_is_asked_for(scale: float, tmp_path: P
     path = write_point_set(tmp_path / "set.npz", per_class=2)
     with np.load(path) as arrays:
         content = dict(arrays)
-    content["points"] = (content["points"].astype(np.float64) + [1, 2, 3]) * scale
+    content["points"] = (content["points"].astype(np.float64) + np.array([1.0, 2.0, 3.0])) * scale
     np.savez(tmp_path / "far.npz", **content)
     near, far = load_point_set(path), load_point_set(tmp_path / "far.npz", normalise=True)
     np.testing.assert_allclose(far.points, near.points, atol=1e-5)
