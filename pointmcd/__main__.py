@@ -1,9 +1,10 @@
-"""What can be done from the command line? Analyse shapes, prepare data, train, evaluate, list weights."""
+"""What can be done from the command line? Analyse shapes, prepare data, train, evaluate, list and import weights."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pointmcd.cameras import IMAGE_SIZE
-from pointmcd.types import CheckpointError, ShapeError
+from pointmcd.types import CheckpointError, SettingError, UserError
 
 STUDENTS = ("pointnet", "dgcnn")
 SMALLEST_IMAGE = 8
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f"{error.filename}: " if error.filename else ""
         print(f"pointmcd: {name}{error.strerror or error}.", file=sys.stderr)
         return 2
-    except ValueError as error:  # ShapeError and CheckpointError among them: every one of ours is a sentence
+    except UserError as error:  # any other ValueError is a mistake of ours, and its traceback is wanted
         print(f"pointmcd: {error}", file=sys.stderr)
         return 2
     return 0
@@ -39,10 +40,8 @@ def _analyze(options: argparse.Namespace) -> None:
     from pointmcd.analysis import analyze, load_models, save_arrays, summary
     from pointmcd.shapes import load_shape
 
-    if options.out and Path(options.out).is_dir():
-        raise ShapeError(f"{options.out} is a folder; name a file for --out.")
-    if options.out is not None and not Path(options.out).parent.is_dir():
-        raise ShapeError(f"{options.out}: its folder does not exist; make it, or choose another --out.")
+    if options.out is not None:
+        _check_out(options.out)
     shape = load_shape(options.file, up=options.up)
     models = (
         load_models(folder=options.weights, device=options.device)
@@ -58,6 +57,21 @@ def _analyze(options: argparse.Namespace) -> None:
         save_arrays(analysis, options.out)
     result = summary(analysis)
     print(json.dumps(result) if options.json else _as_text(result))
+    if options.out is not None:
+        megabytes = Path(options.out).stat().st_size / 1e6
+        print(f"Wrote {options.out}, {megabytes:,.1f} MB.", file=sys.stderr if options.json else sys.stdout)
+
+
+def _check_out(out: str) -> None:
+    """Refuse, before the work, a name that no file can be written under."""
+    path = Path(out)
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    if not out or out.endswith(separators) or path.is_dir():
+        raise SettingError(f"{out or 'An empty name'} is a folder; name a file for --out.")
+    if path.exists() and not path.is_file():
+        raise SettingError(f"{out} is no plain file; choose another --out.")
+    if not path.parent.is_dir():
+        raise SettingError(f"{out}: its folder does not exist; make it, or choose another --out.")
 
 
 def _as_text(result: dict[str, Any]) -> str:
@@ -86,12 +100,12 @@ def _prepare(options: argparse.Namespace) -> None:
     from pointmcd.view_cache import prepare_views
 
     if not SMALLEST_IMAGE <= options.image_size <= IMAGE_SIZE:
-        raise ValueError(
+        raise SettingError(
             f"Renders are drawn at {IMAGE_SIZE} pixels and kept at {SMALLEST_IMAGE} to {IMAGE_SIZE} a side, not at "
             f"{options.image_size}."
         )
     device = pick_device(options.device)
-    data = load_point_set(options.data)
+    data = load_point_set(options.data, normalise=options.normalise)
     started = time.perf_counter()
     try:
         cache = prepare_views(
@@ -116,7 +130,7 @@ def _train_teacher(options: argparse.Namespace) -> None:
     _set_threads(options.threads)
     entry = run_teacher(
         data=options.data, test=options.test, recipe=recipe, seed=options.seed, out=options.out or "runs/teacher",
-        weights=options.weights, cache=options.cache, device=options.device,
+        weights=options.weights, cache=options.cache, device=options.device, normalise=options.normalise,
     )  # fmt: skip
     print(json.dumps(entry.metrics, indent=2))
 
@@ -130,7 +144,7 @@ def _distill(options: argparse.Namespace) -> None:
     entry = run_student(
         encoder=options.student, plain=options.plain, data=options.data, test=options.test, recipe=recipe,
         seed=options.seed, out=options.out or f"runs/{options.student}_{kind}", weights=options.weights,
-        cache=options.cache, device=options.device,
+        cache=options.cache, device=options.device, normalise=options.normalise,
     )  # fmt: skip
     print(json.dumps(entry.metrics, indent=2))
 
@@ -145,10 +159,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         if options.weights
         else load_models(device=options.device)
     )
-    data = load_point_set(options.data).labelled_by(models.class_names)
+    data = load_point_set(options.data, normalise=options.normalise).labelled_by(
+        models.class_names, source=options.data
+    )
     if options.student == "teacher":
         if options.plain or options.alignment:
-            raise ValueError("--plain and --alignment are for students; leave them away for the teacher.")
+            raise SettingError("--plain and --alignment are for students; leave them away for the teacher.")
         result, weights = judge_teacher(models.teacher, data, options.cache), models.weights["teacher"]
     else:
         table = models.plains if options.plain else models.students
@@ -184,6 +200,13 @@ def _weights(options: argparse.Namespace) -> None:
     for name, entry in entries.items():
         metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
         print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
+
+
+def _import_official(options: argparse.Namespace) -> None:
+    from pointmcd.checkpoints import import_official
+
+    entry = import_official(options.file, options.out)
+    print(f"Wrote {entry.name} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}.")
 
 
 def _set_threads(count: int | None) -> None:
@@ -227,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     prepare.set_defaults(run=_prepare)
     prepare.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
+    _add_normalise(prepare)
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
     prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
     prepare.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
@@ -249,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="judge shipped or new weights on a data set")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
+    _add_normalise(evaluate)
     evaluate.add_argument("--student", choices=(*STUDENTS, "teacher"), default="pointnet")
     evaluate.add_argument("--plain", action="store_true")
     evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
@@ -259,22 +284,50 @@ def _parser() -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="list weights and what was measured with them")
     weights.set_defaults(run=_weights)
     weights.add_argument("--weights", metavar="FOLDER", help="default: the shipped ones")
+
+    importing = commands.add_parser("import-official", help="enter a checkpoint of the released code into a folder")
+    importing.set_defaults(run=_import_official)
+    importing.add_argument(
+        "file", metavar="FILE.pth", help="of PointNet_Cls_Distiller, DGCNN_Cls_Distiller, Teacher_Cls"
+    )
+    importing.add_argument(
+        "--out", required=True, metavar="FOLDER", help="weights and manifest; --weights uses it, with a teacher in it"
+    )
     return parser
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
+    return _whole_number(text, least=1)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, least=0, most=2**31 - 1)
+
+
+def _whole_number(text: str, *, least: int, most: int | None = None) -> int:
+    allowed = f"{least} or more" if most is None else f"{least} to {most}"
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number is needed, {allowed}, not {text!r}") from None
+    if number < least or (most is not None and number > most):
+        raise argparse.ArgumentTypeError(f"a number is needed of {allowed}, not {number}")
     return number
+
+
+def _add_normalise(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--normalise", action="store_true", help="centre every cloud on its mean and scale it to radius 1 first"
+    )
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", required=True, metavar="TRAIN.npz", help="points, labels, class_names")
-    command.add_argument("--test", required=True, metavar="TEST.npz", help="read once, at the end")
+    command.add_argument("--test", required=True, metavar="TEST.npz", help="checked first, judged once, at the end")
+    _add_normalise(command)
     command.add_argument("--recipe", choices=("paper", "cpu"), default="cpu")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
     command.add_argument("--out", metavar="FOLDER", help="resumable state and log (default runs/NAME)")
     command.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders, visibility, teacher features")
     command.add_argument("--threads", type=_positive, help="CPU threads (default: torch's)")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,10 +15,13 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from pointmcd import __version__
 from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, ring
-from pointmcd.checkpoints import WEIGHTS, load_weights, read_manifest
+from pointmcd.checkpoints import WEIGHTS, entries_by_role, load_weights, read_manifest
 from pointmcd.distill import Student, StudentOutput
 from pointmcd.evaluate import cosine_matrix
+from pointmcd.files import written_whole
+from pointmcd.gpu import wait_for
 from pointmcd.labels import MODELNET40
 from pointmcd.render import render_points
 from pointmcd.shapes import sample_points
@@ -29,6 +33,8 @@ from pointmcd.types import (
     Prediction,
     Renders,
     Sampling,
+    SettingError,
+    Settings,
     Shape,
     ShapeError,
     StudentView,
@@ -38,6 +44,7 @@ from pointmcd.visibility import resolve_method, visible_points
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ABOUT = ("name", "version", "settings", "weights")  # of the summary, in the file of arrays too
 TOP = 5  # answers listed in a summary
 BLOCK = 4096  # points whose features are worked on at once; more take no longer together, but more memory
 MAX_POINTS = 50_000  # their features take 0.2 GB a student, and as much again for each step of working on them
@@ -70,43 +77,37 @@ class Models:
 
 
 def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models:
-    """Load every network that a weights folder lists.
+    """Load the networks that a weights folder lists, one for each role (`entries_by_role`).
 
     Args:
         folder: Holds `manifest.json` and its files; the shipped weights by default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
 
     Raises:
-        CheckpointError: The folder lacks a teacher or a student, a file is damaged, or the networks name different
-            classes.
+        CheckpointError: The folder lacks a teacher or a student, a file is damaged, the networks name different
+            classes, or it is unclear which of several is meant.
     """
-    entries = read_manifest(folder)
     target = pick_device(device)
-    networks = {name: load_weights(entry, folder).to(target) for name, entry in entries.items()}
-    teachers = [module for module in networks.values() if isinstance(module, ClassificationTeacher)]
+    entries = entries_by_role(read_manifest(folder), folder)
+    networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
+    teacher = networks.get("teacher")
     students = [module for module in networks.values() if isinstance(module, Student)]
-    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
-    if not teachers or not students:
+    if not isinstance(teacher, ClassificationTeacher) or not students:
         raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
-    names = {tuple(entry.training.get("class_names", MODELNET40)) for entry in entries.values()}
+    names = {entry.class_names for entry in entries.values()}
     if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
         len(name) for name in names
     }:
         raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
+    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
     return Models(
-        teacher=teachers[0],
+        teacher=teacher,
         students=dict(sorted(distilled.items(), reverse=True)),
         plains={module.encoder_name: module for module in students if module.isolate_views},
-        weights={_role(network): entries[name].sha256 for name, network in networks.items()},
+        weights={role: entry.sha256 for role, entry in entries.items()},
         device=target,
         class_names=names.pop(),
     )
-
-
-def _role(network: ClassificationTeacher | Student) -> str:
-    if isinstance(network, ClassificationTeacher):
-        return "teacher"
-    return network.encoder_name + ("_plain" if network.isolate_views else "")
 
 
 def pick_device(name: str) -> torch.device:
@@ -171,7 +172,7 @@ def analyze(
         raise ShapeError(f"At most {MAX_POINTS:,} points can be analysed at once, not {points:,}.")
     if seed < 0:
         raise ShapeError(f"A seed is 0 or more, not {seed}.")
-    clock = _Clock()
+    clock = _Clock(models.device)
     sampling = Sampling(shape, points, seed)
     try:
         cameras = ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE)
@@ -189,7 +190,7 @@ def analyze(
             seen = same_masks.visibility
         else:
             seen = clock("visibility", visible_points, cloud, cameras, method=method, renders=renders)
-    except ValueError as error:  # a setting out of its range: every such message is a sentence for the user
+    except SettingError as error:  # what the page and the command line catch of an analysis
         raise ShapeError(str(error)) from error
     notes = cloud.notes
     if seen.method != "raycast" and distance < DISTANCE:
@@ -231,7 +232,11 @@ def analyze(
         teacher_weights=models.weights["teacher"],
         timings_ms=clock.timings_ms,
         sampling=sampling,
-    )
+        settings=Settings(
+            student=student, visibility=visibility, views=views, points=points, seed=seed,
+            elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, up=shape.up,
+        ),
+    )  # fmt: skip
 
 
 def _is_same_rig(first: Cameras, second: Cameras) -> bool:
@@ -256,12 +261,14 @@ def _ask_teacher(renders: Renders, models: Models) -> tuple[Prediction, Float32[
 class _Clock:
     """Calls the stages and keeps their wall-clock times, in milliseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.timings_ms: dict[str, float] = {}
+        self._device = device
 
     def __call__(self, stage: str, compute: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         started = time.perf_counter()
         answer = compute(*arguments, **options)
+        wait_for(self._device)
         self.timings_ms[stage] = round(1000 * (time.perf_counter() - started), 2)
         return answer
 
@@ -452,11 +459,10 @@ def _numpy(tensor: Tensor) -> Float32[np.ndarray, ...]:
 def summary(analysis: Analysis) -> dict[str, Any]:
     """What `python -m pointmcd analyze --json` and the page's API answer: plain JSON types."""
     seen = analysis.visibility.mask
-    weights = {"teacher": analysis.teacher_weights, "student": analysis.student.weights}
-    if analysis.plain is not None:
-        weights["plain"] = analysis.plain.weights
     return {
         "name": analysis.name,
+        "version": __version__,
+        "settings": _settings(analysis),
         "notes": list(analysis.notes),
         "points": seen.shape[1],
         "views": seen.shape[0],
@@ -472,9 +478,23 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "student": {"top5": _top(analysis.student.prediction, analysis.class_names)},
         "plain": None if analysis.plain is None else {"top5": _top(analysis.plain.prediction, analysis.class_names)},
         "alignment": _alignment(analysis.student),
+        "plain_alignment": None if analysis.plain is None else _alignment(analysis.plain),
         "timings_ms": analysis.timings_ms,
-        "weights": weights,
+        "weights": _weights(analysis),
     }
+
+
+def _settings(analysis: Analysis) -> dict[str, Any] | None:
+    """What was asked for, and the visibility test that "auto" stood for; None of a record made by hand."""
+    if analysis.settings is None:
+        return None
+    return asdict(analysis.settings) | {"visibility_used": analysis.visibility.method}
+
+
+def _weights(analysis: Analysis) -> dict[str, str]:
+    """SHA-256 of each network's file."""
+    weights = {"teacher": analysis.teacher_weights, "student": analysis.student.weights}
+    return weights if analysis.plain is None else weights | {"plain": analysis.plain.weights}
 
 
 def _top(prediction: Prediction, names: tuple[str, ...]) -> list[list[Any]]:
@@ -493,7 +513,11 @@ def _alignment(view: StudentView) -> dict[str, Any]:
 
 
 def save_arrays(analysis: Analysis, path: str | Path) -> None:
-    """Write the analysis's arrays as a compressed .npz (no pickles); see docs/conventions.md for axes and units."""
+    """Write the analysis's arrays as a compressed .npz (no pickles); see docs/conventions.md for axes and units.
+
+    `about` is JSON text: of what, with which settings, version and weights.
+    """
+    about = summary(analysis)
     arrays = {
         "points": analysis.cloud.points,
         "to_world": analysis.cloud.to_world,
@@ -510,6 +534,7 @@ def save_arrays(analysis: Analysis, path: str | Path) -> None:
         "class_names": np.array(analysis.class_names),
         "teacher_view_features": analysis.teacher.view_features,
         "teacher_logits": analysis.teacher.logits,
+        "about": np.array(json.dumps({key: about[key] for key in ABOUT})),
     }
     for name, view in (("student", analysis.student), ("plain", analysis.plain)):
         if view is None:
@@ -525,5 +550,5 @@ def save_arrays(analysis: Analysis, path: str | Path) -> None:
             f"{prefix}alignment": view.alignment,
             f"{prefix}alignment_bias": view.alignment_bias,
         }
-    with Path(path).open("wb") as file:
+    with written_whole(Path(path).resolve()) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes **kwds for allow_pickle

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from pointmcd.types import Cameras
+from pointmcd.types import Cameras, SettingError
 
 # HPR and z-buffer need the camera at least two radii away (measured: at 1.2 radii they fail).
 DISTANCE = 2.0

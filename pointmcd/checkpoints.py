@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +80,7 @@ def read_manifest(folder: str | Path = WEIGHTS) -> dict[str, Entry]:
         raise CheckpointError(f"{path} is no manifest of weights; restore it or train again.") from error
 
 
-def _entry(
-    name: str, *, file: Any, sha256: Any, network: Any, training: Any, metrics: Any, data_licence: Any
-) -> Entry:
+def _entry(name: str, *, file: Any, sha256: Any, network: Any, training: Any, metrics: Any, data_licence: Any) -> Entry:
     """Check what a damaged or hostile manifest could get wrong."""
     if not all(isinstance(text, str) for text in (file, sha256, data_licence)):
         raise TypeError(name)
@@ -266,7 +263,7 @@ def _read_official(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}; check the path.") from error
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  # torch raises what it likes at a file that it did not write
+    except Exception as error:  # torch raises what it likes at a file that it did not write
         raise CheckpointError(
             f"{path} is no checkpoint that can be read safely: it must be a plain state_dict."
         ) from error

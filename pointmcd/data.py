@@ -48,8 +48,12 @@ class PointSet:
     def subset(self, rows: Int[np.ndarray, " R"]) -> PointSet:
         return PointSet(self.points[rows], self.labels[rows], self.class_names)
 
-    def labelled_by(self, class_names: tuple[str, ...]) -> PointSet:
+    def labelled_by(self, class_names: tuple[str, ...], *, source: str | Path | None = None) -> PointSet:
         """Give the same shapes with labels that index another list of names, such as a network's.
+
+        Args:
+            class_names: That list.
+            source: The file that the shapes are of, for the message.
 
         Raises:
             DataError: A class of these shapes is not in that list.
@@ -57,7 +61,8 @@ class PointSet:
         present = {self.class_names[label] for label in np.unique(self.labels)}
         unknown = sorted(present - set(class_names))
         if unknown:
-            raise DataError(f"The weights know no class {unknown[0]!r}; they know: {', '.join(class_names)}.")
+            where = "" if source is None else f"{source}: "
+            raise DataError(f"{where}the networks know no class {unknown[0]!r}; they know: {', '.join(class_names)}.")
         order = np.array([class_names.index(name) if name in present else -1 for name in self.class_names])
         return PointSet(self.points, order[self.labels], class_names)
 
@@ -82,9 +87,7 @@ def load_point_set(path: str | Path, *, normalise: bool = False) -> PointSet:
     except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a data set: an .npz with points, labels and class_names is needed.") from error
     if points.ndim != 3 or points.shape[2] != 3 or labels.shape != points.shape[:1]:
-        raise DataError(
-            f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}."
-        )
+        raise DataError(f"{path}: points must be (S, N, 3) with one label each, not {points.shape} and {labels.shape}.")
     if not points.size:
         raise DataError(f"{path}: there are no points in it: its points are {points.shape}.")
     if not (np.issubdtype(points.dtype, np.number) and np.isfinite(points).all()):

@@ -15,16 +15,26 @@ from jaxtyping import Bool, Float
 from torch import nn
 
 from pointmcd.analysis import pick_device
-from pointmcd.checkpoints import WEIGHTS, Entry, build_network, load_weights, read_manifest, save_weights, to_half
-from pointmcd.data import PointSet, augmented_copies, load_point_set, split_validation
+from pointmcd.checkpoints import (
+    WEIGHTS,
+    Entry,
+    build_network,
+    entries_by_role,
+    load_weights,
+    read_manifest,
+    save_weights,
+    to_half,
+)
+from pointmcd.data import PointSet, augmented_copies, check_training_set, load_point_set, split_validation
 from pointmcd.distill import Student
 from pointmcd.evaluate import Accuracy, Alignment, accuracy, predict, view_alignment
+from pointmcd.files import written_whole
 from pointmcd.labels import MODELNET40
 from pointmcd.recipes import VALIDATION_SHARE, Recipe, get_recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.train import Run, teacher_features, teacher_predict, train_student, train_teacher
-from pointmcd.types import CheckpointError, ShapeError
-from pointmcd.view_cache import ViewCache, prepare_renders, prepare_views, written_whole
+from pointmcd.types import CheckpointError, DataError, SettingError
+from pointmcd.view_cache import ViewCache, prepare_renders, prepare_views, read_array
 
 SPLIT_SEED = 0  # the validation split is the same for every network and training seed
 MODELNET40_LICENCE = (
@@ -34,14 +44,15 @@ MODELNET40_LICENCE = (
 
 
 def run_teacher(
-    *, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str, device: str
-) -> Entry:
+    *, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str, device: str,
+    normalise: bool = False,
+) -> Entry:  # fmt: skip
     """Train the teacher on `data`, judge it once on `test` and save it to the folder `weights`."""
-    _check_exists(test)
-    whole = load_point_set(data)
+    target = pick_device(device)
+    whole, judged = _load_sets(data, test, recipe, normalise=normalise)
+    _check_folder(weights, "teacher", whole.class_names)
     rows, held_out = split_validation(whole.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
     train, validation = whole.subset(rows), whole.subset(held_out)
-    target = pick_device(device)
     views = prepare_views(whole.points, cache, image_size=recipe.input_size, device=target)
     if recipe.rendered_copies:
         copies = augmented_copies(
@@ -62,7 +73,7 @@ def run_teacher(
     )
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
-    result = judge_teacher(shipped, load_point_set(test).labelled_by(train.class_names), cache)
+    result = judge_teacher(shipped, judged, cache)
     usual = get_recipe("teacher", recipe.name).backbone
     command = "train-teacher" + ("" if recipe.backbone == usual else f" --backbone {recipe.backbone}")
     return save_weights(
@@ -74,19 +85,26 @@ def run_teacher(
 
 def run_student(
     *, encoder: str, plain: bool, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str,
-    device: str,
+    device: str, normalise: bool = False,
 ) -> Entry:  # fmt: skip
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
-    _check_exists(test)
-    train = load_point_set(data)
+    target = pick_device(device)
+    train, judged = _load_sets(data, test, recipe, normalise=normalise)
+    name = encoder + ("_plain" if plain else "")
+    _check_folder(weights, name, train.class_names)
+    teacher, teacher_entry = find_teacher(weights, target)
+    if teacher_entry.class_names != train.class_names:
+        raise CheckpointError(
+            f"{data}: its {len(train.class_names)} classes ({_some(train.class_names)}) are not the "
+            f"{len(teacher_entry.class_names)} of the teacher ({_some(teacher_entry.class_names)}), in that order; run "
+            "train-teacher on it first."
+        )
     network = {
         "kind": "student",
         "encoder": encoder,
         "classes": len(train.class_names),
         "isolate_views": plain,
     }
-    target = pick_device(device)
-    teacher, teacher_entry = find_teacher(weights, target)
     identity = f"{network} data={train.sha256} teacher={teacher_entry.sha256}"
     run = Run(Path(out), seed, target, identity=identity)
     views = prepare_views(train.points, cache, image_size=teacher.input_size, device=target)
@@ -98,8 +116,10 @@ def run_student(
     )  # fmt: skip
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
-    result = judge_student(shipped, load_point_set(test).labelled_by(train.class_names))
-    if "teacher" not in read_manifest(weights):  # the shipped one taught: the folder is to be of use by itself
+    result = judge_student(shipped, judged)
+    if "teacher" not in entries_by_role(
+        read_manifest(weights), weights
+    ):  # the shipped one taught: the folder is to be of use by itself
         copied = ("name", "network", "training", "metrics", "data_licence")
         save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
@@ -107,26 +127,42 @@ def run_student(
     for key in ("backbone", "input_size", "rendered_copies", "image_scale", "image_shift"):  # the teacher's
         del notes["recipe"][key]
     return save_weights(
-        shipped, weights, name=encoder + ("_plain" if plain else ""), network=network, training=notes,
+        shipped, weights, name=name, network=network, training=notes,
         metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
     )  # fmt: skip
 
 
-def _check_exists(test: str) -> None:
-    """Notice a wrong path before the hours of training, without reading the file."""
-    if not Path(test).is_file():
-        raise ShapeError(f"{test}: there is no such file. Give an .npz with points, labels and class_names.")
+def _load_sets(data: str, test: str, recipe: Recipe, *, normalise: bool) -> tuple[PointSet, PointSet]:
+    """Read and check all data before the hours of training; the test split is judged once, at the end."""
+    train = load_point_set(data, normalise=normalise)
+    check_training_set(train, data, batch_size=recipe.batch_size, share=VALIDATION_SHARE)
+    judged = load_point_set(test, normalise=normalise)
+    return train, judged.labelled_by(train.class_names, source=test)
+
+
+def _check_folder(weights: str, name: str, class_names: tuple[str, ...]) -> None:
+    """Refuse a folder that could not be used any more with a network of these classes beside those that it holds."""
+    for other in read_manifest(weights).values():
+        if other.name != name and other.class_names != class_names:
+            raise CheckpointError(
+                f"{weights} holds {other.name}, of {len(other.class_names)} classes ({_some(other.class_names)}), and "
+                f"the data have {len(class_names)} ({_some(class_names)}), in that order; choose another --weights."
+            )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def choose_recipe(network: str, name: str, *, epochs: int | None, backbone: str | None = None) -> Recipe:
     """Take a recipe, with another number of epochs or backbone where asked for.
 
     Raises:
-        ValueError: There is no such recipe, or less than one epoch is asked for.
+        SettingError: There is no such recipe, or less than one epoch is asked for.
     """
     recipe = get_recipe(network, name)
     if epochs is not None and epochs < 1:
-        raise ValueError(f"Training takes at least 1 epoch, not {epochs}.")
+        raise SettingError(f"Training takes at least 1 epoch, not {epochs}.")
     changes: dict[str, Any] = {}
     if epochs is not None:
         changes["epochs"] = epochs
@@ -139,10 +175,10 @@ def find_teacher(weights: str | Path, device: torch.device) -> tuple[Classificat
     """The teacher of a weights folder, or the shipped one where that folder has none.
 
     Raises:
-        CheckpointError: There is neither.
+        CheckpointError: There is neither, or it is unclear which of several is meant.
     """
     for folder in (Path(weights), WEIGHTS):
-        entry = read_manifest(folder).get("teacher")
+        entry = entries_by_role(read_manifest(folder), folder).get("teacher")
         if entry is not None:
             teacher = load_weights(entry, folder).to(device)
             assert isinstance(teacher, ClassificationTeacher)
@@ -156,7 +192,9 @@ def cached_features(teacher: ClassificationTeacher, sha256: str, views: ViewCach
     if not file.exists():
         with written_whole(file) as partial:
             np.save(partial, teacher_features(teacher, views.images))
-    features: Float[np.ndarray, "S V T"] = np.load(file)
+    features = read_array(file, shape=(*views.images.shape[:2], None), dtype=np.float16)
+    if not np.isfinite(features).all():
+        raise DataError(f"{file} is damaged; remove it, and the same command makes it again.")
     return features
 
 

@@ -1,4 +1,4 @@
-"""What is different on a GPU? Whether our Triton kernels run, and how small tensors get there without a wait."""
+"""What is different on a GPU? Whether our Triton kernels run, how do small tensors get there, and when is it done."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def _try_triton() -> bool:
         warnings.warn(f"Triton cannot compile here, so plain torch is used on the GPU, slower: {reason}", stacklevel=2)
         return False
     return True
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given: a clock that is read earlier shows how fast it was asked."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pointmcd.types import SettingError
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -311,7 +311,9 @@ def _turned_upright(shape: Shape, up: str, extension: str) -> Shape:
     if axis == "z":
         return replace(shape, notes=(*shape.notes, f"Kept Z as the up axis ({reason})."))
     turned = shape.vertices @ _UPRIGHT[axis].T.astype(np.float64)
-    return replace(shape, vertices=turned, notes=(*shape.notes, f"Turned {axis.upper()}-up to Z-up ({reason})."))
+    return replace(
+        shape, vertices=turned, up=axis, notes=(*shape.notes, f"Turned {axis.upper()}-up to Z-up ({reason}).")
+    )
 
 
 def _sample_surface(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +24,14 @@ from tqdm import tqdm
 from pointmcd.data import PointSet, scale_and_shift
 from pointmcd.distill import Student, StudentOutput, distillation_loss, smoothed_cross_entropy
 from pointmcd.evaluate import BATCH, accuracy, predict
-from pointmcd.gpu import upload
+from pointmcd.files import written_whole
+from pointmcd.gpu import upload, wait_for
 from pointmcd.recipes import SGD_MOMENTUM, Recipe
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError, ShapeError
 
+# A checkpoint is this, the SHA-256 of the rest, a line feed, and the rest: what torch.save wrote.
+CHECKPOINT_HEAD = b"pointmcd checkpoint 2 "
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -62,48 +69,53 @@ def fit(
         ShapeError: There are fewer shapes than one batch.
         CheckpointError: The folder holds another run, or its checkpoint is damaged.
     """
-    steps = shapes // recipe.batch_size
-    if steps == 0:
+    if shapes < recipe.batch_size:
         raise ShapeError(f"Training needs at least one batch of {recipe.batch_size} shapes, and there are {shapes}.")
     run.folder.mkdir(parents=True, exist_ok=True)
+    with own_generators(run):
+        _fit(model, recipe, run, shapes=shapes, loss=loss, validate=validate)
+
+
+def _fit(
+    model: nn.Module, recipe: Recipe, run: Run, *, shapes: int, loss: Loss, validate: Callable[[], dict[str, float]]
+) -> None:
+    steps = shapes // recipe.batch_size
     optimizer = make_optimizer(model, recipe)
-    state_file = run.folder / "checkpoint.pt"
-    first_epoch = _resume(state_file, model, optimizer, recipe, run)
-    _cut_log(run.folder / "log.csv", epochs=first_epoch)
-    for epoch in range(first_epoch, recipe.epochs):
+    state_file, log_file = run.folder / "checkpoint.pt", run.folder / "log.csv"
+    rows = _resume(state_file, model, optimizer, recipe, run)
+    _log(log_file, rows)  # a run killed between the two files logged an epoch that it trains again
+    for epoch in range(len(rows), recipe.epochs):
         started = time.perf_counter()
         model.train()
         generator = torch.Generator().manual_seed(run.seed * 100_003 + epoch)
         totals: dict[str, Tensor] = {}
         batches = _batches(shapes, recipe.batch_size, generator)
-        for step, rows in enumerate(
+        for step, batch in enumerate(
             tqdm(batches, total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False, disable=None)
         ):
             rate = learning_rate(recipe, (epoch * steps + step) / (recipe.epochs * steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(run.device)):
-                value, figures = loss(rows, generator)
+                value, figures = loss(batch, generator)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
             for name, figure in figures.items():
                 totals[name] = totals.get(name, 0) + figure.detach()
+        wait_for(run.device)
         row = {"epoch": float(epoch + 1), "learning_rate": rate, "seconds": time.perf_counter() - started}
         row |= {name: float(total) / steps for name, total in totals.items()} | validate()
-        _log(run.folder / "log.csv", row)
-        # Written whole, then renamed: a kill in between loses one epoch, never the run.
-        partial = state_file.with_suffix(".partial")
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": epoch + 1,
-                "run": _run_key(recipe, run),
-            },
-            partial,
-        )
-        partial.replace(state_file)
+        rows.append(row)
+        _log(log_file, rows)
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "generators": _generator_states(run.device),
+            "log": rows,
+            "run": _run_key(recipe, run),
+        }
+        _write_state(state_file, state)  # whole: a kill before it loses one epoch, never the run
         print("  ".join(f"{name} {figure:.4g}" for name, figure in row.items()), flush=True)
 
 
@@ -132,25 +144,81 @@ def _run_key(recipe: Recipe, run: Run) -> str:
     return f"{recipe!r} seed={run.seed} {run.identity}"
 
 
-def _resume(state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, run: Run) -> int:
+@contextmanager
+def own_generators(run: Run) -> Iterator[None]:
+    """Draw fresh weights and dropout from the run's seed, and leave the caller's generators as they were."""
+    on_gpu = run.device.type == "cuda"
+    with torch.random.fork_rng([run.device] if on_gpu else []):
+        torch.default_generator.manual_seed(run.seed)
+        if on_gpu:
+            with torch.cuda.device(run.device):
+                torch.cuda.manual_seed(run.seed)
+        yield
+
+
+def _generator_states(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    return states if device.type != "cuda" else [*states, torch.cuda.get_rng_state(device)]
+
+
+def _resume(
+    state_file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, run: Run
+) -> list[dict[str, float]]:
+    """Fill network, optimiser and generators from the checkpoint, if there is one, and give the log of its epochs."""
     if not state_file.exists():
-        return 0
+        return []
+    state = _read_state(state_file)
+    damaged = CheckpointError(f"{state_file} is damaged; remove it to train from the start.")
     try:
-        state = torch.load(state_file, weights_only=True, map_location="cpu")
-        run_then, epochs = state["run"], int(state["epoch"])
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{state_file} is damaged; remove it to train from the start.") from error
+        run_then, rows, generators = state["run"], state["log"], state["generators"]
+        rows = [{str(name): float(figure) for name, figure in row.items()} for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged from error
     if run_then != _run_key(recipe, run):
         raise CheckpointError(
             f"{state_file} was trained with another recipe, seed, network or data; choose another --out or remove it."
         )
+    if not 1 <= len(rows) <= recipe.epochs:
+        raise damaged
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{state_file} is of another network; choose another --out or remove it.") from error
-    print(f"Going on from epoch {epochs} of {state_file}.", flush=True)
-    return epochs
+    try:
+        torch.set_rng_state(generators[0])
+        if run.device.type == "cuda" and len(generators) > 1:  # a run may go on elsewhere than it began
+            torch.cuda.set_rng_state(generators[1], run.device)
+    except (RuntimeError, TypeError, LookupError) as error:
+        raise damaged from error
+    print(f"Going on from epoch {len(rows)} of {state_file}.", flush=True)
+    return rows
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    with written_whole(path) as partial:
+        partial.write_bytes(CHECKPOINT_HEAD + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    head, _, content = path.read_bytes().partition(b"\n")
+    if head.startswith(b"PK"):  # torch's own format, which the first version wrote: no digest and no generators
+        raise CheckpointError(
+            f"{path} is of an earlier version, which kept no state of the random numbers; remove it to train from the "
+            "start, or choose another --out."
+        )
+    try:
+        if head != CHECKPOINT_HEAD + hashlib.sha256(content).hexdigest().encode():
+            raise ValueError("digest")
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        if not isinstance(state, dict):
+            raise TypeError(type(state))
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged; remove it to train from the start.") from error
+    return state
 
 
 def _batches(shapes: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " B"]]:
@@ -167,20 +235,15 @@ def has_fast_bf16(device: torch.device) -> bool:
     return supported is not None and bool(supported())
 
 
-def _cut_log(path: Path, *, epochs: int) -> None:
-    """Drop rows of epochs that no checkpoint holds: a run killed between the two files trains that epoch again."""
-    if path.exists():
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[: epochs + 1] if epochs else []))
-
-
-def _log(path: Path, row: dict[str, float]) -> None:
-    new = not path.exists() or not path.stat().st_size
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({name: f"{figure:.6g}" for name, figure in row.items()})
+def _log(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write one row an epoch; without any there is no log."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({name: f"{figure:.6g}" for name, figure in row.items()} for row in rows)
 
 
 def train_teacher(
@@ -199,10 +262,9 @@ def train_teacher(
         run: Seed, folder, device.
         classes: Length of the network's answer.
     """
-    torch.manual_seed(run.seed)
-    model = ClassificationTeacher(backbone=recipe.backbone, input_size=recipe.input_size, classes=classes).to(
-        run.device
-    )
+    with own_generators(run):
+        model = ClassificationTeacher(backbone=recipe.backbone, input_size=recipe.input_size, classes=classes)
+    model.to(run.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a keyword that torch's stubs leave out
     loss = teacher_loss(model, labels, renders, recipe)
 
@@ -220,16 +282,13 @@ def teacher_loss(
     """Make the loss of one step: the shape's and each view's answer, both against the label (docs/method.md)."""
     device = next(model.parameters()).device
     shapes, answers = len(labels), torch.from_numpy(labels).to(device)
-    # Gigabytes: a GPU holds them, a CPU reads the few a step needs from the file (torch warns of read-only memory).
-    images = torch.from_numpy(renders).to(device) if device.type == "cuda" else renders
 
     def loss(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         views = _random_views(len(batch), renders.shape[1], recipe.views_per_step, generator)
         copies = torch.randint(len(renders) // shapes, (len(batch), 1), generator=generator)
         rows = copies * shapes + batch[:, None]
-        if device.type == "cuda":
-            rows, views = upload(rows, device), upload(views, device)
-        chosen = torch.as_tensor(images[rows, views], device=device)
+        # All of them are gigabytes: a step reads the few that it needs, from the file.
+        chosen = upload(torch.from_numpy(renders[rows.numpy(), views.numpy()]), device)
         grey = move_images(
             chosen.float() / 255, scale=recipe.image_scale, shift=recipe.image_shift, generator=generator
         )
@@ -254,8 +313,9 @@ def train_student(
     The plain baseline differs only in the distillation term: its alignment head learns from detached features, so that
     nothing of the teacher reaches the encoder.
     """
-    torch.manual_seed(run.seed)
-    model = Student(encoder, classes=len(train.class_names), isolate_views=plain).to(run.device)
+    with own_generators(run):
+        model = Student(encoder, classes=len(train.class_names), isolate_views=plain)
+    model.to(run.device)
     loss = student_loss(model, train, visibility, teacher_views, recipe)
 
     def validate() -> dict[str, float]:

@@ -45,6 +45,7 @@ class Shape:
         faces: Triangles as vertex indices; None for a point set.
         colors: RGB per vertex if the file has them.
         notes: What was done to the file, one sentence each ("Dropped 3 non-finite points.").
+        up: The file's axis that points up: "x", "y" or "z".
     """
 
     name: str
@@ -52,6 +53,7 @@ class Shape:
     faces: Int[np.ndarray, "F 3"] | None = None
     colors: UInt8[np.ndarray, "S 3"] | None = None
     notes: tuple[str, ...] = ()
+    up: str = "z"
 
     @property
     def is_mesh(self) -> bool:
@@ -224,6 +226,33 @@ class Sampling:
     seed: int
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What an analysis was asked for.
+
+    Attributes:
+        student: Name of the student.
+        visibility: "auto", "raycast", "hpr" or "zbuffer".
+        views: Cameras on the ring.
+        points: Points to sample.
+        seed: Of the sampling.
+        elevation_deg: Of the ring, in degrees.
+        distance: Of the cameras, in radii of the shape.
+        fov_deg: Full opening angle, in degrees.
+        up: The file's axis that points up.
+    """
+
+    student: str
+    visibility: str
+    views: int
+    points: int
+    seed: int
+    elevation_deg: float
+    distance: float
+    fov_deg: float
+    up: str
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """Everything one direct pass computes about one shape: the only thing that figures and the page read.
@@ -247,6 +276,7 @@ class Analysis:
             no entry.
         sampling: What the cloud was drawn from, so that the next analysis knows whether it may keep it; None in a
             record made by hand, of which nothing is kept.
+        settings: What was asked for; None in a record made by hand.
     """
 
     name: str
@@ -264,6 +294,7 @@ class Analysis:
     teacher_weights: str
     timings_ms: dict[str, float] = field(default_factory=dict)
     sampling: Sampling | None = None
+    settings: Settings | None = None
 
     @property
     def unseen_points(self) -> Int[np.ndarray, " U"]:

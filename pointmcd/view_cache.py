@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import tokenize
-import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -39,7 +38,7 @@ IMAGES_PER_BATCH = 1536
 CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visibility change
 # What numpy raises at a damaged .npy file.
 UNREADABLE = (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, OverflowError, RecursionError,
-              tokenize.TokenError, zipfile.BadZipFile)  # fmt: skip
+              tokenize.TokenError)  # fmt: skip
 Job = tuple[np.ndarray, int, str, int, int]  # clouds of a chunk, number of the first, folder, pixels, views
 
 
@@ -137,8 +136,10 @@ def read_array(
         DataError: It is damaged, or is another array.
     """
     try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)  # numpy would open an archive too
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        fits = isinstance(array, np.ndarray)
+        fits = True
     except UNREADABLE:
         fits = False
     if fits and shape is not None:
@@ -334,13 +335,13 @@ def _prepare_chunk(job: Job) -> int:
     return start
 
 
-def _write_rows(path: Path, first: int, rows: UInt8[np.ndarray, "C *row"]) -> None:
+def _write_rows(path: Path, first: int, rows: UInt8[np.ndarray, "C ..."]) -> None:
     """Write rows of an array, down to the disk. Through a memory map a full disk would kill the process (SIGBUS)."""
     with errors_that_name(path), path.open("rb+") as file:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         read_header[version](file)
         file.seek(first * math.prod(rows.shape[1:]), os.SEEK_CUR)
-        file.write(np.ascontiguousarray(rows))
+        file.write(np.ascontiguousarray(rows).data)
         file.flush()
         os.fsync(file.fileno())

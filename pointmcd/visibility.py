@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from pointmcd.cameras import to_camera, to_pixels
 from pointmcd.render import NEAR, disc_radius, first_hits, raycast_scene, render_points
-from pointmcd.types import Cameras, PointCloud, Renders, Visibility
+from pointmcd.types import Cameras, PointCloud, Renders, SettingError, Visibility
 
 Seen: TypeAlias = Bool[np.ndarray, "V N"]
 Behind: TypeAlias = Float32[np.ndarray, "V N"]
@@ -66,18 +66,18 @@ def resolve_method(method: str, cloud: PointCloud) -> str:
     """Say which method "auto" stands for: ray casting with a mesh, hidden point removal without.
 
     Raises:
-        ValueError: An unknown method.
+        SettingError: An unknown method.
     """
     if method == "auto":
         return "hpr" if cloud.mesh_faces is None else "raycast"
     if method not in METHODS:
-        raise ValueError(f"A visibility method is one of auto, {', '.join(METHODS)}, not {method!r}.")
+        raise SettingError(f"A visibility method is one of auto, {', '.join(METHODS)}, not {method!r}.")
     return method
 
 
 def _by_raycast(cloud: PointCloud, cameras: Cameras, renders: Renders | None) -> tuple[Seen, Behind]:
     if cloud.mesh_vertices is None or cloud.mesh_faces is None:
-        raise ValueError(
+        raise SettingError(
             "Ray casting needs a mesh, and this shape has only points: choose hidden point removal (hpr) or zbuffer."
         )
     rays = cloud.points - cameras.centers[:, None, :]

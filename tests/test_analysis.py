@@ -156,7 +156,7 @@ def test_the_summary_has_exactly_the_documented_keys(analysis: Analysis) -> None
     answer = summary(analysis)
     assert set(answer) == {
         "name", "notes", "points", "views", "visibility", "teacher", "student", "plain", "alignment", "timings_ms",
-        "weights",
+        "weights", "version", "settings", "plain_alignment",
     }  # fmt: skip
     assert set(answer["visibility"]) == {"method", "seen_fraction", "unseen_points"}
     assert set(answer["alignment"]) == {"cosine", "similarity", "diagonal_dominance", "retrieval_at_1"}
@@ -305,6 +305,13 @@ def test_without_a_plain_student_there_is_no_plain_answer(random_models: Models,
 def test_every_stage_is_timed(analysis: Analysis) -> None:
     assert list(analysis.timings_ms) == STAGES
     assert all(time >= 0 for time in analysis.timings_ms.values())
+
+
+def test_a_stage_is_timed_until_the_device_has_done_it(random_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr("pointmcd.analysis.wait_for", waited.append)
+    result = analyze(ball(), random_models, views=1, points=50)
+    assert waited == [random_models.device] * len(result.timings_ms)
 
 
 def test_principal_colours_follow_the_directions_of_most_variance() -> None:

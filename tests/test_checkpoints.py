@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import resource
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pointmcd.analysis import load_models
 from pointmcd.checkpoints import Entry, build_network, load_official, load_weights, read_manifest, save_weights
 from pointmcd.distill import Student
+from pointmcd.experiment import find_teacher
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError
 
@@ -115,8 +122,6 @@ def test_one_changed_byte_is_noticed(copy: Path) -> None:
 
 
 def with_true_hash(entry: Entry, file: Path) -> Entry:
-    import hashlib
-
     return changed(entry, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
 
 
@@ -182,11 +187,15 @@ def test_an_unknown_released_network_lists_the_known_ones(tmp_path: Path) -> Non
         load_official(tmp_path / "x.pth", network="Teacher_Seg")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_a_released_checkpoint_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: Path) -> None:
+def test_a_released_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.pth cannot be read: No such file or directory"):
+        load_official(tmp_path / "x.pth", network="Teacher_Cls")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_released_checkpoint_that_cannot_be_read_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(CheckpointError, match="no checkpoint that can be read safely"):
         load_official(path, network="Teacher_Cls")
 
@@ -195,3 +204,79 @@ def test_a_released_checkpoint_must_be_a_state_dict(tmp_path: Path) -> None:
     torch.save([torch.zeros(3)], tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="names and tensors, nothing else"):
         load_official(tmp_path / "x.pth", network="Teacher_Cls")
+
+
+def saver(folder: Path, who: str, count: int) -> subprocess.Popen[bytes]:
+    """Start a process that saves `count` networks of its own, and one that both save, when the file "go" appears."""
+    code = """
+import sys, time
+from pathlib import Path
+import torch
+from pointmcd.checkpoints import save_weights
+folder, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+(folder / f"ready_{who}").touch()
+while not (folder / "go").exists():
+    time.sleep(0.001)
+for number in range(count):
+    for name in (f"{who}{number}", "both"):
+        save_weights(torch.nn.Linear(8, 8), folder / "weights", name=name, network={}, training={}, metrics={},
+                     data_licence="none")
+"""
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), who, str(count)], cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.parametrize("count", [25, pytest.param(1000, marks=pytest.mark.slow)])
+def test_processes_that_save_at_once_lose_no_entry_and_tear_no_file(count: int, tmp_path: Path) -> None:
+    processes = [saver(tmp_path, who, count) for who in "ab"]
+    while len(list(tmp_path.glob("ready_*"))) < 2:
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [process.wait(timeout=500) for process in processes] == [0, 0]
+    entries = read_manifest(tmp_path / "weights")
+    assert set(entries) == {"both"} | {f"{who}{number}" for who in "ab" for number in range(count)}
+    for entry in entries.values():
+        assert hashlib.sha256((tmp_path / "weights" / entry.file).read_bytes()).hexdigest() == entry.sha256
+
+
+@pytest.mark.parametrize("limit", [100, 1500])
+def test_a_full_disk_leaves_the_weights_and_their_manifest_as_they_were(limit: int, tmp_path: Path) -> None:
+    def save(name: str, seed: int) -> None:
+        module = torch.nn.Linear(8, 8)
+        torch.nn.init.constant_(module.bias, seed)
+        save_weights(module, tmp_path, name=name, network={}, training={"x": "y" * 700}, metrics={}, data_licence="")
+
+    save("a", 1)
+    save("b", 1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))  # behind so many bytes nothing can be written
+    try:
+        with pytest.raises(OSError, match=str(tmp_path)):
+            save("a", 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_of_two_teachers_the_one_called_teacher_is_loaded_and_its_own_hash_is_told(copy: Path) -> None:
+    listing = json.loads((copy / "manifest.json").read_text())
+    other = build_network(listing["teacher"]["network"])
+    for name in ("a_teacher", "z_teacher"):
+        save_weights(
+            other, copy, name=name, network=listing["teacher"]["network"], training={}, metrics={}, data_licence=""
+        )
+    models = load_models(folder=copy, device="cpu")
+    assert models.weights["teacher"] == listing["teacher"]["sha256"]
+    saved = load_file(copy / "teacher.safetensors")
+    assert torch.equal(models.teacher.classifier.weight, saved["classifier.weight"].float())
+    teacher, entry = find_teacher(copy, torch.device("cpu"))
+    assert entry.sha256 == models.weights["teacher"]
+    assert torch.equal(teacher.classifier.weight, models.teacher.classifier.weight)
+
+
+def test_a_teacher_of_another_name_is_found_where_it_is_the_only_one(copy: Path) -> None:
+    listing = json.loads((copy / "manifest.json").read_text())
+    listing["mentor"] = listing.pop("teacher")
+    (copy / "manifest.json").write_text(json.dumps(listing))
+    assert load_models(folder=copy, device="cpu").weights["teacher"] == listing["mentor"]["sha256"]
+    assert find_teacher(copy, torch.device("cpu"))[1].name == "mentor"

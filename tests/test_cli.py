@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pointmcd import __main__ as cli
+from pointmcd import __version__
 from pointmcd.__main__ import main
 
 ROOT = Path(cli.__file__).parents[1]
@@ -57,6 +58,11 @@ def ball(tmp_path: Path) -> Path:
     return path
 
 
+def normalised(points: np.ndarray) -> np.ndarray:
+    centred = points - points.mean(axis=1, keepdims=True)
+    return centred / np.linalg.norm(centred, axis=2).max(axis=1)[:, None, None]
+
+
 def typed(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """Type `python -m pointmcd ...` in some folder."""
     return subprocess.run(
@@ -95,7 +101,8 @@ def test_a_file_is_analysed_into_json_and_arrays_and_nothing_else(
         "analyze", "cube.off", "--weights", random_weights, "--views", 3, "--points", 100, "--json", "--out", "out.npz",
         "--device", "cpu", folder=tmp_path,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert re.fullmatch(r"Wrote out\.npz, \d\.\d MB\.\n", done.stderr)
     result = json.loads(done.stdout)
     assert (result["name"], result["points"], result["views"]) == ("cube.off", 100, 3)
     assert result["visibility"]["method"] == "raycast"
@@ -189,6 +196,9 @@ def test_the_up_axis_can_be_chosen(cube: Path, random_weights: Path, capsys: pyt
         (["--seed", "-1"], "A seed is 0 or more, not -1."),
         (["--out", "no/such/folder/x.npz"], "its folder does not exist"),
         (["--out", "."], "is a folder"),
+        (["--out", "no_such_folder/"], "no_such_folder/ is a folder; name a file for --out."),
+        (["--out", ""], "is a folder"),
+        (["--out", "/dev/null"], "/dev/null is no plain file"),
         (["--up", "w"], "invalid choice"),
         (["--device", "abacus"], "There is no device 'abacus'"),
         (["--weights", "nowhere"], "nowhere holds no teacher with a student"),
@@ -239,7 +249,10 @@ def test_a_result_that_cannot_be_written_is_one_sentence(
 
     monkeypatch.setattr(np, "savez_compressed", full)
     given = ["analyze", ball, "--weights", random_weights, "--views", 1, "--points", 50]
-    assert complaint(capsys, *given, "--out", ball.with_name("x.npz")) == "pointmcd: No space left on device.\n"
+    assert complaint(capsys, *given, "--out", ball.with_name("x.npz")) == (
+        f"pointmcd: {ball.with_name('x.npz')}: No space left on device.\n"
+    )
+    assert not ball.with_name("x.npz").exists()
 
 
 def test_no_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,8 +265,8 @@ def test_evaluate_prints_the_documented_keys(
     rng = np.random.default_rng(0)
     path = tmp_path / "odd name ☃.npz"
     np.savez(
-        path, points=rng.uniform(-1, 1, (3, 40, 3)).astype(np.float16), labels=np.array([0, 1, 1], dtype=np.uint8),
-        class_names=np.array(["chair", "lamp"]),
+        path, points=normalised(rng.uniform(-1, 1, (3, 40, 3))).astype(np.float16),
+        labels=np.array([0, 1, 1], dtype=np.uint8), class_names=np.array(["chair", "lamp"]),
     )  # fmt: skip
     given = ["evaluate", "--data", path, "--weights", random_weights, "--cache", tmp_path / "cache", "--json"]
     plain = answer(capsys, *given, "--student", "pointnet", "--plain")
@@ -279,7 +292,7 @@ def test_what_cannot_be_evaluated_is_one_line(
     path = tmp_path / "data.npz"
     np.savez(
         path,
-        points=np.random.default_rng(0).random((2, 5, 3)),
+        points=normalised(np.random.default_rng(0).random((2, 5, 3))),
         labels=np.array([0, 0]),
         class_names=np.array(["chair"]),
     )
@@ -287,7 +300,7 @@ def test_what_cannot_be_evaluated_is_one_line(
 
 
 def chairs(path: Path) -> Path:
-    points = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 40, 3))
+    points = normalised(np.random.default_rng(0).uniform(-0.5, 0.5, (3, 40, 3)))
     np.savez(path, points=points, labels=np.array([0, 0, 0]), class_names=np.array(["chair"]))
     return path
 
@@ -357,7 +370,8 @@ def test_a_stopped_prepare_says_how_to_go_on(
         ("--image-size", 7, "kept at 8 to 224 a side, not at 7"),
         ("--image-size", 225, "kept at 8 to 224 a side, not at 225"),
         ("--views", 0, "1 to 64 views, not 0"),
-        ("--workers", 0, "--workers"),
+        ("--workers", 0, "argument --workers: a number is needed of 1 or more, not 0;"),
+        ("--workers", "two", "argument --workers: a whole number is needed, 1 or more, not 'two';"),
         ("--data", "gone.npz", "gone.npz: there is no such file"),
         ("--device", "tpu", "no device 'tpu'; choose auto, cpu or cuda"),
     ],
@@ -379,3 +393,66 @@ def test_weights_lists_every_network(random_weights: Path, capsys: pytest.Captur
 
 def test_a_folder_without_weights_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no weights: there is no manifest.json." in complaint(capsys, "weights", "--weights", tmp_path)
+
+
+def test_a_written_file_is_confirmed_with_its_size(
+    ball: Path, random_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ball.with_name("x.npz")
+    given = ["analyze", str(ball), "--weights", str(random_weights), "--views", "1", "--points", "50"]
+    assert main([*given, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"Wrote {out}, {out.stat().st_size / 1e6:,.1f} MB."
+
+
+def test_json_and_arrays_say_how_they_were_made(
+    cube: Path, random_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = cube.with_name("x.npz")
+    result = answer(
+        capsys, "analyze", cube, "--weights", random_weights, "--views", 2, "--points", 60, "--seed", 3, "--up", "y",
+        "--elevation", 10, "--distance", 3, "--fov", 50, "--json", "--out", out,
+    )  # fmt: skip
+    assert result["version"] == __version__
+    assert result["settings"] == {
+        "student": "pointnet", "visibility": "auto", "visibility_used": "raycast", "views": 2, "points": 60, "seed": 3,
+        "elevation_deg": 10.0, "distance": 3.0, "fov_deg": 50.0, "up": "y",
+    }  # fmt: skip
+    assert set(result["plain_alignment"]) == set(result["alignment"])
+    assert result["plain_alignment"] != result["alignment"]
+    with np.load(out, allow_pickle=False) as arrays:
+        about = json.loads(str(arrays["about"]))
+        assert np.diagonal(arrays["plain_similarity"]).tolist() == pytest.approx(
+            result["plain_alignment"]["cosine"], abs=1e-6
+        )
+    assert about == {key: result[key] for key in ("name", "version", "settings", "weights")}
+
+
+def test_a_mistake_of_the_programs_is_not_blamed_on_the_user(
+    ball: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("pointmcd.analysis.analyze", mistaken)
+    with pytest.raises(ValueError, match="broadcast"):
+        main(["analyze", str(ball), "--weights", str(random_weights)])
+
+
+@pytest.mark.parametrize("command", ["prepare", "evaluate", "distill", "train-teacher"])
+def test_clouds_that_are_not_normalised_are_refused_by_every_command(
+    command: str, random_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = tmp_path / "far.npz"
+    points = np.random.default_rng(0).normal(size=(40, 40, 3)) * 300 + 498
+    np.savez(far, points=points, labels=np.arange(40) % 2, class_names=np.array(["chair", "lamp"]))
+    given: list[object] = [command, "--data", far, "--cache", tmp_path / "cache"]
+    if command != "prepare":
+        given += ["--weights", random_weights]
+    if command in ("distill", "train-teacher"):
+        given += ["--test", far, "--out", tmp_path / "run"]
+    if command == "distill":
+        given += ["--student", "pointnet"]
+    error = complaint(capsys, *given)
+    assert error.startswith(f"pointmcd: {far}: cloud 0 is not normalised: its mean lies ")
+    assert error.endswith("give --normalise.\n")
+    assert not (tmp_path / "cache").exists()

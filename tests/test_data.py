@@ -11,12 +11,13 @@ import torch
 from pointmcd.data import (
     PointSet,
     augmented_copies,
+    check_training_set,
     load_point_set,
     scale_and_shift,
     split_validation,
 )
 from pointmcd.labels import MODELNET40
-from pointmcd.types import ShapeError
+from pointmcd.types import DataError
 from tests.conftest import write_point_set
 
 MODELNET = Path(__file__).parents[2] / "shared/data/modelnet40_points/modelnet40_1024_test.npz"
@@ -40,10 +41,11 @@ def test_a_subset_keeps_points_labels_and_names_together() -> None:
 
 
 GOOD = {
-    "points": np.zeros((2, 5, 3), dtype=np.float32),
+    "points": np.tile(np.float32([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 0]]), (2, 1, 1)),
     "labels": np.array([0, 1]),
     "class_names": np.array(["a", "b"]),
 }
+SOME = np.random.default_rng(0).random((2, 5, 3))
 BAD_ARRAYS = {
     "no labels": ({"labels": None}, "not a data set"),
     "flat points": ({"points": np.zeros((2, 15))}, r"not \(2, 15\)"),
@@ -57,6 +59,17 @@ BAD_ARRAYS = {
     "a label without a name": ({"labels": np.array([0, 2])}, "index into its 2 class_names"),
     "a negative label": ({"labels": np.array([0, -1])}, "index into its 2 class_names"),
     "labels that are no integers": ({"labels": np.array([0.0, 1.0])}, "index into its 2 class_names"),
+    "points far from the origin": (
+        {"points": np.random.default_rng(0).random((2, 5, 3)) + 498},
+        "data.npz: cloud 0 is not normalised: its mean lies 8",
+    ),
+    "huge points": ({"points": np.random.default_rng(0).normal(size=(2, 5, 3)) * 1e30}, "give --normalise"),
+    "points beyond single precision": (
+        {"points": np.random.default_rng(0).normal(size=(2, 5, 3)) * 1e300},
+        "give --norm",
+    ),
+    "tiny points": ({"points": np.random.default_rng(0).normal(size=(2, 5, 3)) * 1e-3}, "is not normalised"),
+    "two classes of one name": ({"class_names": np.array(["a", "a"])}, "two classes are called 'a'"),
     "pickled names": ({"class_names": np.array(["a", None], dtype=object)}, "not a data set"),
 }
 
@@ -66,7 +79,7 @@ def test_arrays_that_do_not_fit_together_are_refused_with_a_sentence(case: str, 
     change, message = BAD_ARRAYS[case]
     path = tmp_path / "data.npz"
     np.savez(path, **{key: value for key, value in (GOOD | change).items() if value is not None})
-    with pytest.raises(ShapeError, match=message):
+    with pytest.raises(DataError, match=message):
         load_point_set(path)
 
 
@@ -94,12 +107,12 @@ def bad_file(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["text", "empty", "one array", "cut off", "flipped bytes", "folder"])
 def test_what_is_no_data_set_is_refused_with_a_sentence(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match="not a data set"):
+    with pytest.raises(DataError, match="not a data set"):
         load_point_set(bad_file(kind, tmp_path))
 
 
 def test_a_missing_data_set_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match=r"gone\.npz: there is no such file"):
+    with pytest.raises(DataError, match=r"gone\.npz: there is no such file"):
         load_point_set(tmp_path / "gone.npz")
 
 
@@ -185,5 +198,33 @@ def test_a_cloud_with_all_points_in_one_place_is_refused_by_its_number(tmp_path:
         content = dict(arrays)
     content["points"][3] = 0.5
     np.savez(path, **content)
-    with pytest.raises(ShapeError, match=r"set\.npz: all points of cloud 3 lie in one place\."):
+    with pytest.raises(DataError, match=r"set\.npz: all points of cloud 3 lie in one place\."):
         load_point_set(path)
+
+
+@pytest.mark.parametrize("scale", [971.0, 1e30, 1e300, 1e-30])
+def test_clouds_are_normalised_where_that_is_asked_for(scale: float, tmp_path: Path) -> None:
+    path = write_point_set(tmp_path / "set.npz", per_class=2)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content["points"] = (content["points"].astype(np.float64) + np.array([1.0, 2.0, 3.0])) * scale
+    np.savez(tmp_path / "far.npz", **content)
+    near, far = load_point_set(path), load_point_set(tmp_path / "far.npz", normalise=True)
+    np.testing.assert_allclose(far.points, near.points, atol=1e-5)
+
+
+def training_set(labels: list[int]) -> PointSet:
+    return PointSet(np.zeros((len(labels), 5, 3), dtype=np.float32), np.array(labels), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1] * 9, r"set\.npz: training needs shapes of at least 2 classes, and there are 1\."),
+        ([0, 1], r"set\.npz: No class has two shapes"),
+        ([0, 0, 0, 1, 1], r"set\.npz: training needs at least one batch of 4 shapes, and there are 3"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_by_its_file(labels: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_training_set(training_set(labels), "set.npz", batch_size=4, share=0.05)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from pointmcd.__main__ import main
+from pointmcd.analysis import load_models
 from pointmcd.checkpoints import load_official
 from pointmcd.types import CheckpointError
 
@@ -99,3 +101,44 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"classifier.weight": Path("x")}, tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match="safely"):
         load_official(tmp_path / "weights.pth", network="DGCNN_Cls_Distiller")
+
+
+def test_released_checkpoints_are_imported_by_one_command_each_and_can_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "weights"
+    for network, name in (("PointNet_Cls_Distiller", "pointnet"), ("Teacher_Cls", "teacher")):
+        torch.save(released_state(network), tmp_path / "x.pth")
+        assert main(["import-official", str(tmp_path / "x.pth"), "--out", str(folder)]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"Wrote {name} to {folder / name}.safetensors: {network} of the released code, ")
+    models = load_models(folder=folder, device="cpu")
+    assert models.student_names == ("pointnet",)
+    assert (models.teacher.backbone_name, models.teacher.input_size) == ("mobilenet_v2", 224)
+    whole = load_official(tmp_path / "x.pth")
+    assert torch.equal(models.teacher.classifier.weight, whole.classifier.weight.half().float())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "x.pth cannot be read: No such file or directory"),
+        (b"these are no weights", "x.pth is no checkpoint that can be read safely"),
+        ({}, "x.pth must hold a state_dict"),
+        ({"stem.weight": torch.zeros(3)}, "x.pth is of none of the released networks PointNet_Cls_Distiller, "),
+        ({"classifier.weight": torch.zeros(40, 512)}, "x.pth does not fit: missing"),
+    ],
+)
+def test_what_is_no_released_checkpoint_is_one_sentence(
+    content: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    assert main(["import-official", str(path), "--out", str(tmp_path / "weights")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "weights").exists()

@@ -20,6 +20,7 @@ from pointmcd.checkpoints import read_manifest
 from pointmcd.data import PointSet
 from pointmcd.distill import Student
 from pointmcd.recipes import RECIPES, Recipe, get_recipe
+from pointmcd.teachers import ClassificationTeacher
 from pointmcd.train import Run, fit, learning_rate, move_images, teacher_predict, train_student, train_teacher
 from pointmcd.types import CheckpointError, ShapeError
 from tests.conftest import write_point_set
@@ -303,7 +304,7 @@ def test_a_damaged_checkpoint_is_refused_with_a_sentence(
 ) -> None:
     whole = (whole_run[0] / "checkpoint.pt").read_bytes()
     if content == "a list":
-        torch.save([1], tmp_path / "checkpoint.pt")
+        train._write_state(tmp_path / "checkpoint.pt", [1])  # type: ignore[arg-type]
     else:
         (tmp_path / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"is damaged; remove it to train from the start\.$"):
@@ -313,6 +314,58 @@ def test_a_damaged_checkpoint_is_refused_with_a_sentence(
 def test_fewer_shapes_than_a_batch_are_refused(task: Task, tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"at least one batch of 32 shapes, and there are 24"):
         task.run(tmp_path, recipe=replace(TINY, batch_size=32))
+
+
+def train_with_dropout(folder: Path, *, calls: int | None = None) -> dict[str, Tensor]:
+    """Fit a small network that drops half of its features at random; killed at a step where `calls` is given."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Dropout(), torch.nn.Linear(16, 1))
+    inputs = torch.rand(16, 4, generator=torch.Generator().manual_seed(0))
+
+    def loss(rows: Tensor, _: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        value = (model(inputs[rows]) - 1).square().mean()
+        return value, {"loss": value}
+
+    step = loss if calls is None else killed_after(calls, loss)
+    recipe = replace(TINY, epochs=4)
+    fit(model, recipe, Run(folder, 0, torch.device("cpu")), shapes=16, loss=step, validate=dict)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("calls", [3, 4, 7])
+def test_a_killed_run_with_dropout_goes_on_to_the_weights_of_an_uninterrupted_one(calls: int, tmp_path: Path) -> None:
+    whole = train_with_dropout(tmp_path / "whole")
+    with pytest.raises(Killed):
+        train_with_dropout(tmp_path / "killed", calls=calls)
+    torch.rand(7)  # what else the process draws does not matter
+    assert same(train_with_dropout(tmp_path / "killed"), whole)
+
+
+def test_training_leaves_the_callers_random_numbers_as_they_were_and_does_not_ask_them(
+    task: Task, whole_run: tuple[Path, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    torch.rand(3)
+    before = torch.get_rng_state()
+    weights = task.run(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(weights, whole_run[1])
+
+
+def test_a_step_of_the_teacher_uploads_its_own_renders_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    uploaded: list[tuple[int, ...]] = []
+
+    def noted(tensor: Tensor, device: torch.device) -> Tensor:
+        uploaded.append(tuple(tensor.shape))
+        return tensor
+
+    monkeypatch.setattr(train, "upload", noted)
+    recipe = replace(RECIPES["teacher", "cpu"], views_per_step=2, input_size=32)
+    model = ClassificationTeacher(backbone="slim_resnet18", input_size=32, classes=2)
+    renders = np.zeros((40, 3, 32, 32), dtype=np.uint8)
+    loss = train.teacher_loss(model, np.zeros(40, dtype=np.int64), renders, recipe)
+    loss(torch.arange(4), torch.Generator().manual_seed(0))
+    assert [shape for shape in uploaded if shape[2:] == (32, 32)] == [(4, 2, 32, 32)]
 
 
 @dataclass(frozen=True)
@@ -430,7 +483,7 @@ def test_a_class_that_the_weights_do_not_know_is_refused(
 ) -> None:
     data = write_point_set(tmp_path / "more.npz", per_class=1, classes=3)
     assert run("evaluate", "--data", data, "--weights", trained.weights) == 2
-    assert capsys.readouterr().err == "pointmcd: The weights know no class 'plate'; they know: box, rod.\n"
+    assert capsys.readouterr().err == f"pointmcd: {data}: the networks know no class 'plate'; they know: box, rod.\n"
 
 
 def test_a_shape_is_named_with_the_classes_of_the_training_data(
@@ -444,7 +497,7 @@ def test_a_shape_is_named_with_the_classes_of_the_training_data(
         assert sorted(label for label, _ in answer[who]["top5"]) == ["box", "rod"]
 
 
-def test_the_test_split_is_read_once_and_only_after_training(
+def test_the_test_split_is_checked_before_training_and_judged_once_after_it(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -465,7 +518,7 @@ def test_the_test_split_is_read_once_and_only_after_training(
     for command in (["train-teacher"], ["distill", "--student", "pointnet"]):
         assert run(*command, *given, "--out", tmp_path / command[0], "--epochs", 1, "--device", "cpu") == 0
     expected = [
-        [f"load {trained.data}", f"train_{who}", f"load {trained.test}", f"judge_{who}"]
+        [f"load {trained.data}", f"load {trained.test}", f"train_{who}", f"judge_{who}"]
         for who in ("teacher", "student")
     ]
     assert order == expected[0] + expected[1]
@@ -481,6 +534,74 @@ def test_a_student_taught_by_the_shipped_teacher_leaves_a_folder_that_can_be_use
     assert run("distill", *arguments, "--device", "cpu") == 0
     assert read_manifest(tmp_path / "w")["teacher"].sha256 == read_manifest(trained.weights)["teacher"].sha256
     assert run("evaluate", "--data", trained.test, "--weights", tmp_path / "w", "--plain") == 0
+
+
+@pytest.mark.parametrize("command", [["train-teacher"], ["distill", "--student", "pointnet"]])
+@pytest.mark.parametrize("kind", ["damaged", "of other classes", "not normalised"])
+def test_a_test_split_that_cannot_be_judged_is_refused_before_the_training(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    kind: str, command: list[str],
+) -> None:  # fmt: skip
+    for key, recipe in RECIPES.items():
+        monkeypatch.setitem(RECIPES, key, replace(recipe, batch_size=8))
+    test = write_point_set(tmp_path / "test.npz", per_class=1, classes=3)
+    with np.load(test) as arrays:
+        content = dict(arrays)
+    if kind == "damaged":
+        test.write_bytes(test.read_bytes()[:200])
+    elif kind == "not normalised":
+        np.savez(test, **content | {"points": content["points"] * 971 + 498})
+    given = ["--data", trained.data, "--test", test, "--cache", tmp_path / "cache", "--weights", trained.weights]
+    assert run(*command, *given, "--out", tmp_path / "run", "--device", "cpu") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"pointmcd: {test}: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("with_own_networks", [False, True])
+def test_data_of_other_classes_than_the_teachers_are_refused_before_the_training(
+    trained: Trained, random_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, with_own_networks: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(experiment, "WEIGHTS", random_weights)
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
+    weights = random_weights if with_own_networks else tmp_path / "new"
+    given = ["--data", trained.data, "--test", trained.test, "--cache", tmp_path / "cache", "--weights", weights]
+    assert run("distill", "--student", "pointnet", *given, "--out", tmp_path / "run", "--device", "cpu") == 2
+    error = capsys.readouterr().err
+    wanted = "choose another --weights." if with_own_networks else "run train-teacher on it first."
+    assert error.endswith(f"{wanted}\n")
+    assert "2 classes (box, rod)" in error or "2 (box, rod)" in error
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_set_of_one_class_is_not_trained_on(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_point_set(tmp_path / "one.npz", per_class=40, classes=1)
+    given = ["--data", data, "--test", data, "--cache", tmp_path / "cache", "--weights", tmp_path / "weights"]
+    assert run("train-teacher", *given, "--out", tmp_path / "run") == 2
+    assert capsys.readouterr().err == (
+        f"pointmcd: {data}: training needs shapes of at least 2 classes, and there are 1.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--seed", "-1"], "distill: argument --seed: a number is needed of 0 to 2147483647, not -1;"),
+        (["--seed", str(10**30)], "distill: argument --seed: a number is needed of 0 to 2147483647, not 1000"),
+        (["--threads", "0"], "distill: argument --threads: a number is needed of 1 or more, not 0;"),
+    ],
+)
+def test_an_option_of_a_training_out_of_its_range_is_one_line(
+    trained: Trained, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run("distill", "--student", "pointnet", "--data", trained.data, "--test", trained.test, *change)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

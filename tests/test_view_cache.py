@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +19,14 @@ import pytest
 import torch
 
 import pointmcd.view_cache
+from pointmcd.__main__ import main
 from pointmcd.cameras import ring
+from pointmcd.files import written_whole
 from pointmcd.render import render_points
 from pointmcd.teachers import to_input_size
-from pointmcd.view_cache import ViewCache, prepare_renders, prepare_views, written_whole
+from pointmcd.view_cache import ViewCache, prepare_renders, prepare_views
 from pointmcd.visibility import hidden_point_removal
+from tests.conftest import write_point_set
 
 CLOUDS = 35  # two chunks, the second one short
 VIEWS = 2
@@ -270,3 +282,87 @@ def test_interrupted_batches_go_on_with_the_missing_chunks(
     assert resumed.prepared == 3
     assert np.array_equal(resumed.images, cache.images)
     assert np.array_equal(resumed.visibility, cache.visibility)
+
+
+@contextmanager
+def no_file_longer_than(count: int) -> Iterator[None]:
+    """A disk that is full: the system refuses to write behind so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_cache_that_finds_no_room_names_its_file(clouds: np.ndarray, tmp_path: Path) -> None:
+    with no_file_longer_than(20_000), pytest.raises(OSError, match=r"images\.npy"):
+        prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_disk_that_fills_up_meanwhile_names_the_file_and_loses_no_finished_chunk(
+    cache: ViewCache, clouds: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batched: bool
+) -> None:
+    monkeypatch.setattr(pointmcd.view_cache, "POINTS_PER_BATCH", 1)
+    with monkeypatch.context() as killing:
+        kill_at_the_first_chunk(killing)
+        killing.setattr(pointmcd.view_cache, "batched_draw_points", pointmcd.view_cache._prepare_chunk)
+        with pytest.raises((MemoryError, TypeError)):
+            prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1, batched=batched)
+    row = VIEWS * 48 * 48
+    with no_file_longer_than(128 + 33 * row), pytest.raises(OSError, match=r"images\.npy"):
+        prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1, batched=batched)
+    resumed = prepare_views(clouds, tmp_path, image_size=48, views=VIEWS, workers=1, batched=batched)
+    assert resumed.prepared == CLOUDS - 32
+    assert np.array_equal(resumed.images, cache.images)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_an_error_and_kills_nothing(clouds: np.ndarray, small_disk: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*images\.npy'"):
+        prepare_views(clouds, small_disk, image_size=48, views=VIEWS, workers=1)
+
+
+def test_a_killed_worker_ends_prepare_with_a_sentence_and_loses_no_finished_chunk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_point_set(tmp_path / "data.npz", per_class=160, points=24)
+    killed: list[float] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("cache/*/done.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    code = main(["prepare", "--data", str(data), "--cache", str(tmp_path / "cache"), "--workers", "2"])
+    took = time.monotonic() - killed[0]
+    killer.join()
+    (home,) = (tmp_path / "cache").iterdir()
+    assert code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"pointmcd: {home / 'images.npy'}: a process that was writing it was killed")
+    assert took < 10
+    done = json.loads((home / "done.json").read_text())
+    images = np.load(home / "images.npy", mmap_mode="r")
+    assert done
+    assert all(images[start].any() for start in done)
+    written = {start for start in range(0, 320, 32) if images[min(start + 31, 319)].any()}
+    assert len(written - set(done)) <= 1  # what the killed one had written but not told
