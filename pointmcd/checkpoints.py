@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pointmcd.distill import Student
+from pointmcd.networks.official import RELEASED, Released, norm_pair, pointnet
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError
 
@@ -145,16 +146,17 @@ def to_half(module: nn.Module) -> dict[str, Tensor]:
     return halves
 
 
-def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> ClassificationTeacher | Student:
+def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> nn.Module:
     """Load a checkpoint of the released code into our module, key by key.
 
     Args:
         path: A `state_dict` written by torch.save (read with weights_only=True).
-        network: The released class's name: "PointNet_Cls_Distiller", "DGCNN_Cls_Distiller" or "Teacher_Cls".
+        network: The released class's name, one of `OFFICIAL`.
 
     Returns:
-        A student, called as `module(points (B, N, 3), visibility (B, V, N))`, or the teacher, called with images; in
-        evaluation mode.
+        The network in evaluation mode. Students are called as `module(points (B, N, 3), visibility (B, V, N))`, those
+        of part segmentation also with `category=(B,)`; the classification teacher as `module(images (B, V, 3, H, W))`,
+        the segmentation teacher as `module(images (B, 3, H, W), category=(B,))`, the autoencoder as `module(images)`.
 
     Raises:
         CheckpointError: Unknown network, unreadable file, or keys and shapes that are not that network's.
@@ -169,11 +171,10 @@ def load_official(path: str | Path, network: str = "PointNet_Cls_Distiller") -> 
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} must hold a state_dict: names and tensors, nothing else.")
-    settings, renames = OFFICIAL[network]
-    module = build_network(settings)
+    module = OFFICIAL[network].build()
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
-        ours = _rename(key, renames)
+        ours = _rename(key, OFFICIAL[network].renames)
         if ours in renamed:
             raise CheckpointError(f"{path}: two keys stand for {ours}.")
         renamed[ours] = value
@@ -208,77 +209,37 @@ def _fill(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     module.load_state_dict({**{key: wanted[key] for key in counters}, **fitted})
 
 
-def _t_net(official: str, ours: str) -> tuple[tuple[str, str], ...]:
-    points = tuple(
-        pair
-        for i in (1, 2, 3)
-        for pair in (
-            (rf"{official}\.conv{i}\.", rf"{ours}.points.{i - 1}.linear."),
-            (rf"{official}\.bn{i}\.", rf"{ours}.points.{i - 1}.norm."),
-        )
-    )
-    shape = tuple(
-        pair
-        for i in (1, 2)
-        for pair in (
-            (rf"{official}\.fc{i}\.", rf"{ours}.shape.{i - 1}.linear."),
-            (rf"{official}\.bn{i + 3}\.", rf"{ours}.shape.{i - 1}.norm."),
-        )
-    )
-    return (*points, *shape, (rf"{official}\.fc3\.", f"{ours}.transform."))
-
-
 _HEAD = (
-    (r"cdw_alignment\.linear\.", "head.embedding.linear."),
-    (r"cdw_alignment\.bn\.", "head.embedding.norm."),
-    (r"mv_cdw_alignment\.linear\.", "head.alignment.linear."),
-    (r"mv_cdw_alignment\.bn\.", "head.alignment.norm."),
+    *norm_pair("cdw_alignment", "head.embedding", product="linear"),
+    *norm_pair("mv_cdw_alignment", "head.alignment", product="linear"),
     (r"classifier\.", "head.classifier."),
 )
-_POINTNET_LAYERS = tuple(
-    pair
-    for i in (1, 2, 3)
-    for pair in (
-        (rf"encoder\.encoder\.conv{i}\.", f"encoder.layer{i}.linear."),
-        (rf"encoder\.encoder\.bn{i}\.", f"encoder.layer{i}.norm."),
-    )
-)
-# Released class -> (our network, renames tried in order: a pattern at the key's start, and what stands for it here).
-OFFICIAL: dict[str, tuple[dict[str, Any], tuple[tuple[str, str], ...]]] = {
-    "PointNet_Cls_Distiller": (
-        {"kind": "student", "encoder": "pointnet"},
-        (
-            *_t_net(r"encoder\.encoder\.stn", "encoder.input_transform"),
-            *_t_net(r"encoder\.encoder\.fstn", "encoder.feature_transform"),
-            *_POINTNET_LAYERS,
-            *_HEAD,
-        ),
+# Every released class: those that `build_network` knows, and those of `networks.official`.
+OFFICIAL: dict[str, Released] = {
+    "PointNet_Cls_Distiller": Released(
+        lambda: build_network({"kind": "student", "encoder": "pointnet"}),
+        (*pointnet(r"encoder\.encoder", "encoder"), *_HEAD),
     ),
-    "DGCNN_Cls_Distiller": (
-        {"kind": "student", "encoder": "dgcnn"},
+    "DGCNN_Cls_Distiller": Released(
+        lambda: build_network({"kind": "student", "encoder": "dgcnn"}),
         (
             *(
                 pair
                 for i in (1, 2, 3, 4)
-                for pair in (
-                    (rf"edge_conv_{i}\.smlp\.conv\.", f"encoder.edges.{i - 1}.linear."),
-                    (rf"edge_conv_{i}\.smlp\.bn\.", f"encoder.edges.{i - 1}.norm."),
-                )
+                for pair in norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")
             ),
-            (r"ms_fusion\.conv\.", "encoder.fusion.linear."),
-            (r"ms_fusion\.bn\.", "encoder.fusion.norm."),
+            *norm_pair("ms_fusion", "encoder.fusion"),
             *_HEAD,
         ),
     ),
-    "Teacher_Cls": (
-        {"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224},
+    "Teacher_Cls": Released(
+        lambda: build_network({"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224}),
         (
             (r"cnn_backbone\.", "backbone."),
-            (r"mv_cdw_embedding\.conv\.", "view_embedding.linear."),
-            (r"mv_cdw_embedding\.bn\.", "view_embedding.norm."),
-            (r"cdw_embedding\.linear\.", "shape_embedding.linear."),
-            (r"cdw_embedding\.bn\.", "shape_embedding.norm."),
+            *norm_pair("mv_cdw_embedding", "view_embedding"),
+            *norm_pair("cdw_embedding", "shape_embedding", product="linear"),
             (r"classifier\.", "classifier."),
         ),
     ),
+    **RELEASED,
 }
