@@ -416,14 +416,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                 download = gr.DownloadButton(visible="hidden")
             with gr.Column(elem_id="main", scale=1):
                 viewer = AnalysisViewer(
-<<<<<<< HEAD
-                    {"loading": True}, elem_id="viewer", predict_kept=kept_predictor(get_models), own_route=True
-                )
-=======
-                    elem_id="viewer", predict_kept=kept_predictor(get_models), explain_cell=cells.explainer(),
-                    own_route=True,
+                    {"loading": True}, elem_id="viewer", predict_kept=kept_predictor(get_models),
+                    explain_cell=cells.explainer(), own_route=True,
                 )  # fmt: skip
->>>>>>> pictures
 
         own_name, token = gr.Textbox(visible=False), gr.Textbox(visible=False)
         choices = [student, visibility, views, points, seed, elevation]

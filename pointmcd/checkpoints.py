@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pointmcd.distill import Student
 from pointmcd.files import locked, written_whole
 from pointmcd.labels import MODELNET40
+from pointmcd.networks.official import RELEASED, Released, norm_pair, pointnet
 from pointmcd.teachers import ClassificationTeacher
 from pointmcd.types import CheckpointError
 
@@ -205,17 +206,17 @@ def to_half(module: nn.Module) -> dict[str, Tensor]:
     return halves
 
 
-def load_official(path: str | Path, network: str | None = None) -> ClassificationTeacher | Student:
+def load_official(path: str | Path, network: str | None = None) -> nn.Module:
     """Load a checkpoint of the released code into our module, key by key.
 
     Args:
         path: A `state_dict` written by torch.save (read with weights_only=True).
-        network: The released class's name: "PointNet_Cls_Distiller", "DGCNN_Cls_Distiller" or "Teacher_Cls"; None
-            takes the one that the keys are of.
+        network: The released class's name, one of `OFFICIAL`; None takes the one that the keys are of.
 
     Returns:
-        A student, called as `module(points (B, N, 3), visibility (B, V, N))`, or the teacher, called with images; in
-        evaluation mode.
+        The network in evaluation mode. Students are called as `module(points (B, N, 3), visibility (B, V, N))`, those
+        of part segmentation also with `category=(B,)`; the classification teacher as `module(images (B, V, 3, H, W))`,
+        the segmentation teacher as `module(images (B, 3, H, W), category=(B,))`, the autoencoder as `module(images)`.
 
     Raises:
         CheckpointError: Unknown network, unreadable file, or keys and shapes that are not that network's.
@@ -223,11 +224,11 @@ def load_official(path: str | Path, network: str | None = None) -> Classificatio
     if network is not None and network not in OFFICIAL:
         raise CheckpointError(f"There is no released network {network!r}; there are: {', '.join(OFFICIAL)}.")
     state = _read_official(Path(path))
-    settings, renames = OFFICIAL[network or _official_network(state, path)]
-    module = build_network(settings)
+    released = OFFICIAL[network or _official_network(state, path)]
+    module = released.build()
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
-        ours = _rename(key, renames)
+        ours = _rename(key, released.renames)
         if ours in renamed:
             raise CheckpointError(f"{path}: two keys stand for {ours}.")
         renamed[ours] = value
@@ -242,8 +243,13 @@ def import_official(path: str | Path, folder: str | Path) -> Entry:
         CheckpointError: As `load_official` and `save_weights` do.
     """
     source = _official_network(_read_official(Path(path)), path)
+    if source not in _CLASSIFICATION:
+        raise CheckpointError(
+            f"{path} is a {source}, which no command here uses yet; `load_official` loads it. The command imports: "
+            f"{', '.join(_CLASSIFICATION)}."
+        )
     module = load_official(path, source)
-    network = {**OFFICIAL[source][0], "classes": len(MODELNET40)}
+    network = {**_CLASSIFICATION[source], "classes": len(MODELNET40)}
     training = {
         "command": f"python -m pointmcd import-official {Path(path).name}",
         "source": f"{source} of the released code",
@@ -276,11 +282,18 @@ def _read_official(path: Path) -> dict[str, Tensor]:
 
 
 def _official_network(state: dict[str, Tensor], path: str | Path) -> str:
-    """Find the released class whose names all the keys have."""
-    for network, (_, renames) in OFFICIAL.items():
-        if all(any(re.match(pattern, key) for pattern, _ in renames) for key in state):
-            return network
-    raise CheckpointError(f"{path} is of none of the released networks {', '.join(OFFICIAL)}.")
+    """Find the released class that has a name for each key; of several, the one with most of its names in use."""
+    used = {
+        network: {_pattern_of(key, released.renames) for key in state} for network, released in OFFICIAL.items()
+    }
+    fitting = [network for network, patterns in used.items() if None not in patterns]
+    if not fitting:
+        raise CheckpointError(f"{path} is of none of the released networks {', '.join(OFFICIAL)}.")
+    return max(fitting, key=lambda network: len(used[network]) / len(OFFICIAL[network].renames))
+
+
+def _pattern_of(key: str, renames: tuple[tuple[str, str], ...]) -> str | None:
+    return next((pattern for pattern, _ in renames if re.match(pattern, key)), None)
 
 
 def _rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
@@ -310,77 +323,39 @@ def _fill(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     module.load_state_dict({**{key: wanted[key] for key in counters}, **fitted})
 
 
-def _t_net(official: str, ours: str) -> tuple[tuple[str, str], ...]:
-    points = tuple(
-        pair
-        for i in (1, 2, 3)
-        for pair in (
-            (rf"{official}\.conv{i}\.", rf"{ours}.points.{i - 1}.linear."),
-            (rf"{official}\.bn{i}\.", rf"{ours}.points.{i - 1}.norm."),
-        )
-    )
-    shape = tuple(
-        pair
-        for i in (1, 2)
-        for pair in (
-            (rf"{official}\.fc{i}\.", rf"{ours}.shape.{i - 1}.linear."),
-            (rf"{official}\.bn{i + 3}\.", rf"{ours}.shape.{i - 1}.norm."),
-        )
-    )
-    return (*points, *shape, (rf"{official}\.fc3\.", f"{ours}.transform."))
-
-
 _HEAD = (
-    (r"cdw_alignment\.linear\.", "head.embedding.linear."),
-    (r"cdw_alignment\.bn\.", "head.embedding.norm."),
-    (r"mv_cdw_alignment\.linear\.", "head.alignment.linear."),
-    (r"mv_cdw_alignment\.bn\.", "head.alignment.norm."),
+    *norm_pair("cdw_alignment", "head.embedding", product="linear"),
+    *norm_pair("mv_cdw_alignment", "head.alignment", product="linear"),
     (r"classifier\.", "head.classifier."),
 )
-_POINTNET_LAYERS = tuple(
-    pair
-    for i in (1, 2, 3)
-    for pair in (
-        (rf"encoder\.encoder\.conv{i}\.", f"encoder.layer{i}.linear."),
-        (rf"encoder\.encoder\.bn{i}\.", f"encoder.layer{i}.norm."),
-    )
-)
-# Released class -> (our network, renames tried in order: a pattern at the key's start, and what stands for it here).
-OFFICIAL: dict[str, tuple[dict[str, Any], tuple[tuple[str, str], ...]]] = {
-    "PointNet_Cls_Distiller": (
-        {"kind": "student", "encoder": "pointnet"},
+# Of the released classes for classification, what `build_network` makes of them.
+_CLASSIFICATION: dict[str, dict[str, Any]] = {
+    "PointNet_Cls_Distiller": {"kind": "student", "encoder": "pointnet"},
+    "DGCNN_Cls_Distiller": {"kind": "student", "encoder": "dgcnn"},
+    "Teacher_Cls": {"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224},
+}
+# Every released class: those that `build_network` knows, and those of `networks.official`.
+OFFICIAL: dict[str, Released] = {
+    "PointNet_Cls_Distiller": Released(
+        lambda: build_network(_CLASSIFICATION["PointNet_Cls_Distiller"]),
+        (*pointnet(r"encoder\.encoder", "encoder"), *_HEAD),
+    ),
+    "DGCNN_Cls_Distiller": Released(
+        lambda: build_network(_CLASSIFICATION["DGCNN_Cls_Distiller"]),
         (
-            *_t_net(r"encoder\.encoder\.stn", "encoder.input_transform"),
-            *_t_net(r"encoder\.encoder\.fstn", "encoder.feature_transform"),
-            *_POINTNET_LAYERS,
+            *(pair for i in (1, 2, 3, 4) for pair in norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")),
+            *norm_pair("ms_fusion", "encoder.fusion"),
             *_HEAD,
         ),
     ),
-    "DGCNN_Cls_Distiller": (
-        {"kind": "student", "encoder": "dgcnn"},
-        (
-            *(
-                pair
-                for i in (1, 2, 3, 4)
-                for pair in (
-                    (rf"edge_conv_{i}\.smlp\.conv\.", f"encoder.edges.{i - 1}.linear."),
-                    (rf"edge_conv_{i}\.smlp\.bn\.", f"encoder.edges.{i - 1}.norm."),
-                )
-            ),
-            (r"ms_fusion\.conv\.", "encoder.fusion.linear."),
-            (r"ms_fusion\.bn\.", "encoder.fusion.norm."),
-            *_HEAD,
-        ),
-    ),
-    "Teacher_Cls": (
-        {"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224},
+    "Teacher_Cls": Released(
+        lambda: build_network(_CLASSIFICATION["Teacher_Cls"]),
         (
             (r"cnn_backbone\.", "backbone."),
-            (r"mv_cdw_embedding\.conv\.", "view_embedding.linear."),
-            (r"mv_cdw_embedding\.bn\.", "view_embedding.norm."),
-            (r"cdw_embedding\.linear\.", "shape_embedding.linear."),
-            (r"cdw_embedding\.bn\.", "shape_embedding.norm."),
+            *norm_pair("mv_cdw_embedding", "view_embedding"),
+            *norm_pair("cdw_embedding", "shape_embedding", product="linear"),
             (r"classifier\.", "classifier."),
         ),
     ),
+    **RELEASED,
 }

@@ -184,7 +184,7 @@ def test_the_manifest_is_plain_json_that_others_can_read(random_weights: Path) -
 
 def test_an_unknown_released_network_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="PointNet_Cls_Distiller, DGCNN_Cls_Distiller, Teacher_Cls"):
-        load_official(tmp_path / "x.pth", network="Teacher_Seg")
+        load_official(tmp_path / "x.pth", network="Teacher_Det")
 
 
 def test_a_released_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ class TestOnThePage:
             for pane in panes:
                 drawn = picture(page, pane)
                 background = drawn[drawn.shape[0] // 2, 2]
-                edges = np.concatenate([drawn[:, :3].reshape(-1, 3), drawn[:, -3:].reshape(-1, 3), drawn[:3].reshape(-1, 3)])
+                edges = np.concatenate(
+                    [drawn[:, :3].reshape(-1, 3), drawn[:, -3:].reshape(-1, 3), drawn[:3].reshape(-1, 3)]
+                )
                 away = np.abs(edges.astype(int) - background).max(axis=-1) > 12
                 assert away.mean() < 0.002, f"nothing is cut off in {pane}, view {view}"

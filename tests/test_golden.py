@@ -16,7 +16,15 @@ from pointmcd.types import CheckpointError
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS: dict[str, list[tuple[str, list[int]]]] = json.loads((GOLDEN / "official_keys.json").read_text())
-SEEDS = {"PointNet_Cls_Distiller": 1, "DGCNN_Cls_Distiller": 2, "Teacher_Cls": 5}
+SEEDS = {
+    "PointNet_Cls_Distiller": 1,
+    "DGCNN_Cls_Distiller": 2,
+    "PointNet_Seg_Distiller": 3,
+    "DGCNN_Seg_Distiller": 4,
+    "Teacher_Cls": 5,
+    "Teacher_Seg": 6,
+    "CNN_Backbone_Pretrainer": 7,
+}
 
 
 def released_state(network: str) -> dict[str, torch.Tensor]:

@@ -43,11 +43,11 @@ def describe(
     """Encode shapes and pool their features over all points and over each view."""
     if isinstance(encoder, PoolsEarly) and not isinstance(encoder, Summarizes):
         trunk = encoder.trunk(points)
-        pooled = encoder.output_layer.pooled(trunk, _masks(points, visibility))
+        pooled = encoder.output_layer.pooled(trunk, masks(points, visibility))
         summary, penalty = pooled.features[:, 0], trunk.penalty
     else:
         features = encoder(points)
-        pooled = project(features, _masks(points, visibility))
+        pooled = project(features, masks(points, visibility))
         summary, penalty = summarize(encoder, features, pooled.features[:, 0]), features.penalty
     return PooledShape(
         summary=summary,
@@ -63,7 +63,7 @@ def summarize(encoder: object, features: PointFeatures, maximum: Float[Tensor, "
     return encoder.summarize(features.values, maximum) if isinstance(encoder, Summarizes) else maximum
 
 
-def _masks(points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None) -> Bool[Tensor, "B W N"]:
+def masks(points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None) -> Bool[Tensor, "B W N"]:
     """Put the view that sees everything first: its pool is the whole shape's."""
     if visibility is None:
         return everything(points)
