@@ -8,14 +8,16 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio keeps a record of 10,000 events, and makes a table of them after each one: nobody reads it here.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 import json
 import re
-import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,11 +25,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from starlette.middleware import Middleware
 
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
-from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, plotly_route
+from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, in_place, plotly_route
+from viz.server.folder import leave_nothing_on_signals, own_folder
+from viz.server.guard import Guard
+from viz.server.inside import Inside
+from viz.server.names import Names
+from viz.server.sessions import Sessions
+from viz.server.settings import forwarded_allow_ips, free_port, settings_from
+from viz.server.uploads import Uploads
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -60,7 +72,12 @@ DELETE_CACHE = (600, 7200)
 # An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor least lately
 # active is forgotten first.
 SESSIONS_KEPT = 100
-PORTS_TRIED = 100
+QUEUE_SIZE = 64
+# Questions of the winners' slider wait for no queue: few at a time, each for a moment, and DGCNN gets fewer points, so
+# that it takes no longer than a second.
+QUESTIONS_WAITING = 3
+LONGEST_WAIT_S = 0.5
+MOST_POINTS_ASKED = {"dgcnn": 1024}
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,7 @@ class Shown:
     analysis: Analysis
 
 
+_ANALYSING = threading.Lock()  # one analysis takes all cores: two at once would both take longer
 _CHOOSING = threading.Lock()  # for a moment, by all visits: Gradio copies a visit, and a lock cannot be copied
 
 
@@ -278,7 +296,8 @@ def analyse(opened: Opened, options: Options, models: Models, *, before: Shown |
     from pointmcd.analysis import analyze
 
     previous = before.analysis if before else None
-    return Shown(opened, options, analyze(opened.shape, models, **vars(options), previous=previous))
+    with _ANALYSING:
+        return Shown(opened, options, analyze(opened.shape, models, **vars(options), previous=previous))
 
 
 def warm_up(get_models: Callable[[], Models]) -> None:
@@ -317,7 +336,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     elem_id="examples", interactive=False,
                 )  # fmt: skip
                 _section("Your own file", HELP_FILE)
-                upload = gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84)
+                upload = in_place(gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84))
                 card = gr.HTML(
                     {}, elem_id="card", html_template=asset("page/card.html"), apply_default_css=False,
                     js_on_load=f"const largestUpload = {UPLOAD_LIMIT};\n{asset('page/card.js')}",
@@ -413,25 +432,34 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             except (ShapeError, CheckpointError) as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
-        # The networks take one visitor at a time; reading a file needs them not, so two may read meanwhile.
+        # The networks take one visitor at a time (see `analyse`); reading a file needs them not, so two may read
+        # meanwhile. Shipped examples are read at once: they wait for nobody's file.
         model_queue: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+        start_queue: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "start"}
         reader_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "reader"}
+        example_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "example"}
+        turn_queue: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "turn"}  # has lanes of its own
         private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": card}
         # Every choice is sent, and the visit keeps the newest: Gradio's "always_last" would repeat the first one,
         # because it sends the data of the event that it waited for. To show needs only what is chosen by then.
-        choice: dict[str, Any] = {**reader_queue, **private, "trigger_mode": "multiple"}
+        choice: dict[str, Any] = {**private, "trigger_mode": "multiple"}
         then_show: dict[str, Any] = {
             "fn": show, "inputs": [visit, *choices], "outputs": [visit, viewer, card],
             **model_queue, **private, "trigger_mode": "always_last",
         }  # fmt: skip
 
         page.load(restore, None, [up, gallery, *choices], queue=False, show_progress="hidden", api_visibility="private")
-        page.load(start, visit, [visit, viewer, card, student], **model_queue, **private)
-        gallery.select(choose_example, [visit, up], [visit, card], **choice).then(**then_show)
+        page.load(start, visit, [visit, viewer, card, student], **start_queue, **private)
+        gallery.select(choose_example, [visit, up], [visit, card], **example_queue, **choice).then(**then_show)
         upload.upload(
-            choose_upload, [visit, up, upload, own_name], [visit, card, gallery, upload], js=OWN_NAME_JS, **choice
+            choose_upload,
+            [visit, up, upload, own_name],
+            [visit, card, gallery, upload],
+            js=OWN_NAME_JS,
+            **reader_queue,
+            **choice,
         ).then(**then_show)
-        up.input(turn, [visit, up], [visit, card], **choice).then(**then_show)
+        up.input(lanes_for(turn), [visit, up], [visit, card], **turn_queue, **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show | {"fn": show_with_options})
 
@@ -457,9 +485,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             saved.then(None, download, js=asset("page/download.js"))
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
-        endpoint_file, endpoint_answer = gr.File(visible=False), gr.JSON(visible=False)
+        endpoint_file, endpoint_answer = in_place(gr.File(visible=False)), gr.JSON(visible=False)
         gr.Button(visible=False).click(
-            analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
+            analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **reader_queue
         )
     built: gr.Blocks = page
     return built
@@ -476,23 +504,37 @@ def kept_predictor(get_models: Callable[[], Models]) -> Callable[[dict[str, Any]
 
     The points come with the question, so nothing of a visit is read; they are checked as anything from a browser.
     """
-    turn = threading.Lock()
+    turn, asking = threading.Lock(), threading.BoundedSemaphore(QUESTIONS_WAITING)
 
     def predict_kept(question: dict[str, Any]) -> dict[str, Any]:
         from pointmcd.analysis import predict_points
 
+        if not asking.acquire(blocking=False):
+            return {"busy": True}
         try:
-            points = points_from_base64(question["points"])
-            student = str(question.get("student", Options.student))
-            with turn:
+            if not turn.acquire(timeout=LONGEST_WAIT_S):
+                return {"busy": True}
+            try:
+                points = points_from_base64(question["points"])
+                student = str(question.get("student", Options.student))
                 models = get_models()
+                points = thinned(points, MOST_POINTS_ASKED.get(student, POINTS[1]))
                 probabilities = predict_points(points, models, student=student, plain=bool(question.get("plain")))
+            finally:
+                turn.release()
         except (KeyError, TypeError, ValueError, CheckpointError):  # not a question of our viewer's: no answer
             return {}
+        finally:
+            asking.release()
         best = int(probabilities.argmax())
         return {"label": models.class_names[best], "probability": float(probabilities[best])}
 
     return predict_kept
+
+
+def thinned(points: np.ndarray, most: int) -> np.ndarray:
+    """Leave out points evenly, where a network would take too long for all of them."""
+    return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).astype(int)]
 
 
 def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str, ...]]:
@@ -528,6 +570,17 @@ def choose_upload(visit: Visit, up: str, file: str | None, own_name: str) -> tup
     return visit, message, gr.Gallery(selected_index=None) if is_newest else gr.skip(), None
 
 
+def lanes_for(turning: Callable[[Visit, str], tuple[Visit, Any]]) -> Callable[[Visit, str], Awaitable[Any]]:
+    """Let examples overtake visitors' own files, which may take long to read."""
+    lanes = {is_example: CapacityLimiter(2) for is_example in (True, False)}
+
+    async def turned(visit: Visit, up: str) -> tuple[Visit, Any]:
+        is_example = visit.wanted is None or visit.wanted.example is not None
+        return await to_thread.run_sync(turning, visit, up, limiter=lanes[is_example])
+
+    return turned
+
+
 def turn(visit: Visit, up: str) -> tuple[Visit, Any]:
     """Read the same file again with another axis up."""
     return visit, refusal(visit.choose(replace(visit.wanted, up=up))) if visit.wanted else gr.skip()
@@ -560,6 +613,8 @@ def harmless(name: str) -> str:
 def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", port: int = 7860) -> gr.Blocks:
     """Start the page and return at once; `.local_url` is its address and `.close()` stops it.
 
+    Environment variables say who may reach it: see docs/deploy.md.
+
     Args:
         models: As for `build_app`.
         host: Address to bind.
@@ -568,27 +623,30 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
     Raises:
         OSError: No port is free.
     """
+    folder = own_folder()
+    # Gradio's components ask for their folder when they are made, uvicorn for its proxies when it starts.
+    os.environ["GRADIO_TEMP_DIR"] = str(folder.uploads)
+    os.environ["FORWARDED_ALLOW_IPS"] = forwarded_allow_ips()
+    settings = settings_from(os.environ, host)
+    uploads = Uploads(folder.uploads, largest=UPLOAD_LIMIT, age_s=DELETE_CACHE[1])
     page = build_app(models)
-    page.queue(max_size=64)
+    page.queue(max_size=QUEUE_SIZE, api_open=False)
+    inside = Inside(page)
+    names = Names({"uploads": folder.uploads, "examples": THUMBNAIL_FOLDER}, hidden={"page": HERE, "own": folder.path})
+    sessions = Sessions(SESSIONS_KEPT, inside.waiting, inside.forget)
     page.launch(
-        server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
+        server_name=host, server_port=free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
-        state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
-        head=PLOTLY_HEAD, app_kwargs={"routes": [plotly_route()]},
+        # Sessions admits no more than it keeps, and says which one goes: Gradio's own limit is never reached.
+        state_session_capacity=10**6, enable_monitoring=False, run_history=False, pwa=False,
+        root_path=settings.root_path, theme=_theme(), css=asset("page/page.css"), head=PLOTLY_HEAD,
+        app_kwargs={
+            "routes": [plotly_route(), *uploads.routes()],
+            "middleware": [Middleware(Guard, settings=settings, names=names, sessions=sessions)],
+            "lifespan": uploads.lifespan,
+        },
     )  # fmt: skip
     return page
-
-
-def _free_port(host: str, first: int) -> int:
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise OSError(f"No free port from {first} on; set PORT to another number.")
 
 
 def main() -> None:
@@ -601,6 +659,7 @@ def main() -> None:
     from pointmcd import load_models
 
     wanted = int(port)
+    leave_nothing_on_signals()
     get_models = once(load_models)
     page = serve(get_models, host=host, port=wanted)
     if page.server_port != wanted:

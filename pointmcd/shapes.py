@@ -198,7 +198,8 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "pointmcd.reading", str(file.resolve()), name,
                  str(math.ceil(time_limit_s)), str(memory_limit)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, cwd=name, env=environment,
+                stdin=subprocess.PIPE,  # which closes when this process ends, however it ends: then the child goes too
+                stdout=subprocess.DEVNULL, stderr=stderr, cwd=name, env=environment,
                 start_new_session=True,
             )  # fmt: skip
             wall_limit_s = time_limit_s * _WALL_PER_CPU_SECOND
@@ -213,6 +214,8 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
                 if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
+                assert child.stdin is not None
+                child.stdin.close()
         trace = (folder / "stderr.txt").read_text("utf-8", "replace")[-4000:].strip()
         if trace:
             _log.warning("reader of a %s file: %s", file.suffix, trace)

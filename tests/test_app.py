@@ -164,7 +164,7 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        assert app._free_port("127.0.0.1", taken) > taken
+        assert app.free_port("127.0.0.1", taken) > taken
 
 
 def test_the_page_is_served_while_the_models_are_still_loading() -> None:
