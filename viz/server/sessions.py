@@ -24,6 +24,7 @@ class _Session:
     address: str
     used: float
     pages: int = 0
+    had_page: bool = False
 
 
 class Sessions:
@@ -53,20 +54,24 @@ class Sessions:
         """Let a session in, or in again.
 
         Raises:
-            Busy: All the places are taken by visits that somebody looks at.
+            Busy: All the places are taken by visits that somebody looks at, or has just touched.
         """
+        self._let_in(session, address, lambda known: self._clock() - known.used > IDLE_S)
+
+    def _let_in(self, session: str, address: str, gives_way: Callable[[_Session], bool]) -> _Session:
         known = self._sessions.get(session)
         if known is None:
             if len(self._sessions) >= self._kept:
-                self._make_room()
+                self._make_room(gives_way)
             known = self._sessions[session] = _Session(address, 0.0)
         known.used = self._clock()
         self._sessions.move_to_end(session)
+        return known
 
-    def _make_room(self) -> None:
-        now, working = self._clock(), {session for session, _ in self._waiting()}
+    def _make_room(self, gives_way: Callable[[_Session], bool]) -> None:
+        working = {session for session, _ in self._waiting()}
         for session, known in self._sessions.items():
-            if not known.pages and now - known.used > IDLE_S and session not in working:
+            if not known.pages and session not in working and gives_way(known):
                 del self._sessions[session]
                 self._forget(session)
                 return
@@ -87,9 +92,11 @@ class Sessions:
         """
         if sum(known.pages > 0 for known in self._sessions.values() if known.address == address) >= LIVE_AN_ADDRESS:
             raise Busy("Too many pages are open at your address: close one, then reload.")
-        self.admit(session, address)
-        known = self._sessions[session]
+        # A page goes before whatever never had one: else a flood of invented names would keep pages out.
+        idle_or_invented = lambda known: not known.had_page or self._clock() - known.used > IDLE_S  # noqa: E731
+        known = self._let_in(session, address, idle_or_invented)
         known.pages += 1
+        known.had_page = True
         try:
             yield
         finally:
