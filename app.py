@@ -8,11 +8,13 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio keeps a record of 10,000 events, and makes a table of them after each one: nobody reads it here.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 import json
 import re
 import secrets
-import socket
 import sys
 import tempfile
 import threading
@@ -24,12 +26,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from starlette.middleware import Middleware
 
 from pointmcd.shapes import EXTENSIONS, load_shape
 from pointmcd.types import CheckpointError, ShapeError
 from viz.bundle import make_bundle, points_from_base64
 from viz.cells import Cells
-from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, plotly_route
+from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, in_place, plotly_route
+from viz.server.folder import leave_nothing_on_signals, own_folder
+from viz.server.guard import Guard
+from viz.server.inside import Inside
+from viz.server.names import Names
+from viz.server.sessions import Sessions
+from viz.server.settings import forwarded_allow_ips, free_port, settings_from
+from viz.server.uploads import Uploads
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -63,7 +75,12 @@ DELETE_CACHE = (600, 7200)
 # active is forgotten first.
 SESSIONS_KEPT = 100
 TOKENS_KEPT = 1000  # that are found again after a reload; each is a path and a name
-PORTS_TRIED = 100
+QUEUE_SIZE = 64
+# Questions of the winners' slider wait for no queue: few at a time, each for a moment, and DGCNN gets fewer points, so
+# that it takes no longer than a second.
+QUESTIONS_WAITING = 3
+LONGEST_WAIT_S = 0.5
+MOST_POINTS_ASKED = {"dgcnn": 1024}
 
 
 @dataclass(frozen=True)
@@ -181,6 +198,7 @@ class Shown:
     analysis: Analysis
 
 
+_ANALYSING = threading.Lock()  # one analysis takes all cores: two at once would both take longer
 _CHOOSING = threading.Lock()  # for a moment, by all visits: Gradio copies a visit, and a lock cannot be copied
 
 
@@ -351,7 +369,8 @@ def analyse(opened: Opened, options: Options, models: Models, *, before: Shown |
     from pointmcd.analysis import analyze
 
     previous = before.analysis if before else None
-    return Shown(opened, options, analyze(opened.shape, models, **vars(options), previous=previous))
+    with _ANALYSING:
+        return Shown(opened, options, analyze(opened.shape, models, **vars(options), previous=previous))
 
 
 def warm_up(get_models: Callable[[], Models]) -> None:
@@ -391,7 +410,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
                     elem_id="examples", interactive=False,
                 )  # fmt: skip
                 _section("Your own file", HELP_FILE)
-                upload = gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84)
+                upload = in_place(gr.File(label=" ".join(EXTENSIONS), elem_id="upload", height=84))
                 card = gr.HTML(
                     {}, elem_id="card", html_template=asset("page/card.html"), apply_default_css=False,
                     js_on_load=f"const largestUpload = {UPLOAD_LIMIT};\n{asset('page/card.js')}",
@@ -444,6 +463,17 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             asked = options_from_query(dict(request.query_params), students=known)[2].student
             return *show(visit, *vars(options).values()), offer(offered, asked)
 
+        lanes = Lanes()
+
+        async def start_in_lane(
+            visit: Visit, token: str, name: str, request: gr.Request
+        ) -> tuple[Visit, Any, Any, Any]:
+            return await lanes.run(start, visit, token, name, request, own_file=TOKENS.find(token or "") is not None)
+
+        async def turn_in_lane(visit: Visit, up: str) -> tuple[Visit, Any, Any]:
+            own_file = visit.wanted is not None and visit.wanted.example is None
+            return await lanes.run(turn, visit, up, own_file=own_file)
+
         def show(visit: Visit, *chosen: Any) -> tuple[Visit, Any, Any]:
             """Analyse the opened shape; where that fails, keep what is shown and say why.
 
@@ -488,13 +518,19 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             except (ShapeError, CheckpointError) as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
-        # The networks take one visitor at a time; reading a file needs them not, so two may read meanwhile.
+        # The networks take one visitor at a time (see `analyse`); reading a file does not need them, so two may read
+        # meanwhile. Shipped examples are read at once: they wait for nobody's file.
         model_queue: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
         reader_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "reader"}
+        example_queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "example"}
+
+        def lane_queue(name: str) -> dict[str, Any]:  # `Lanes` holds these back
+            return {"concurrency_limit": None, "concurrency_id": name}
+
         private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": card}
         # Every choice is sent, and the visit keeps the newest: Gradio's "always_last" would repeat the first one,
         # because it sends the data of the event that it waited for. To show needs only what is chosen by then.
-        choice: dict[str, Any] = {**reader_queue, **private, "trigger_mode": "multiple"}
+        choice: dict[str, Any] = {**private, "trigger_mode": "multiple"}
         then_show: dict[str, Any] = {
             "fn": show, "inputs": [visit, *choices], "outputs": [visit, viewer, card],
             **model_queue, **private, "trigger_mode": "always_last",
@@ -505,14 +541,15 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
         page.load(
-            start, [visit, token, own_name], [visit, viewer, card, student],
-            js=f"(visit) => [visit, ...({KEPT_UPLOAD_JS})()]", **model_queue, **private,
+            start_in_lane, [visit, token, own_name], [visit, viewer, card, student],
+            js=f"(visit) => [visit, ...({KEPT_UPLOAD_JS})()]", **lane_queue("start"), **private,
         )  # fmt: skip
-        gallery.select(choose_example, visit, [visit, card, up], **choice).then(**then_show)
+        gallery.select(choose_example, visit, [visit, card, up], **example_queue, **choice).then(**then_show)
         upload.upload(
-            choose_upload, [visit, upload, own_name], [visit, card, up, gallery, upload], js=OWN_NAME_JS, **choice
-        ).then(**then_show)
-        up.input(turn, [visit, up], [visit, card, up], **choice).then(**then_show)
+            choose_upload, [visit, upload, own_name], [visit, card, up, gallery, upload], js=OWN_NAME_JS,
+            **reader_queue, **choice,
+        ).then(**then_show)  # fmt: skip
+        up.input(turn_in_lane, [visit, up], [visit, card, up], **lane_queue("turn"), **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show | {"fn": show_with_options})
 
@@ -538,9 +575,9 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             saved.then(None, download, js=asset("page/download.js"))
 
         # The endpoint has its own file input and trigger; its options are the page's, with their limits and defaults.
-        endpoint_file, endpoint_answer = gr.File(visible=False), gr.JSON(visible=False)
+        endpoint_file, endpoint_answer = in_place(gr.File(visible=False)), gr.JSON(visible=False)
         gr.Button(visible=False).click(
-            analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **model_queue
+            analyze, [endpoint_file, *choices, up], endpoint_answer, api_name="analyze", **reader_queue
         )
     built: gr.Blocks = page
     return built
@@ -557,23 +594,48 @@ def kept_predictor(get_models: Callable[[], Models]) -> Callable[[dict[str, Any]
 
     The points come with the question, so nothing of a visit is read; they are checked as anything from a browser.
     """
-    turn = threading.Lock()
+    turn, asking = threading.Lock(), threading.BoundedSemaphore(QUESTIONS_WAITING)
 
     def predict_kept(question: dict[str, Any]) -> dict[str, Any]:
         from pointmcd.analysis import predict_points
 
+        if not asking.acquire(blocking=False):
+            return {"busy": True}
         try:
-            points = points_from_base64(question["points"])
-            student = str(question.get("student", Options.student))
-            with turn:
+            if not turn.acquire(timeout=LONGEST_WAIT_S):
+                return {"busy": True}
+            try:
+                points = points_from_base64(question["points"])
+                student = str(question.get("student", Options.student))
                 models = get_models()
+                points = thinned(points, MOST_POINTS_ASKED.get(student, POINTS[1]))
                 probabilities = predict_points(points, models, student=student, plain=bool(question.get("plain")))
+            finally:
+                turn.release()
         except (KeyError, TypeError, ValueError, CheckpointError):  # not a question of our viewer's: no answer
             return {}
+        finally:
+            asking.release()
         best = int(probabilities.argmax())
         return {"label": models.class_names[best], "probability": float(probabilities[best])}
 
     return predict_kept
+
+
+def thinned(points: np.ndarray, most: int) -> np.ndarray:
+    """Leave out points evenly, where a network would take too long for all of them."""
+    return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).astype(int)]
+
+
+class Lanes:
+    """Let examples overtake visitors' own files, which may take long to read."""
+
+    def __init__(self) -> None:
+        self._own, self._examples = CapacityLimiter(2), CapacityLimiter(4)
+
+    async def run(self, do: Callable[..., Any], *arguments: Any, own_file: bool) -> Any:
+        """Call a function in a thread of its lane."""
+        return await to_thread.run_sync(do, *arguments, limiter=self._own if own_file else self._examples)
 
 
 def usable_options(shape: Opened, options: Options) -> tuple[Options, tuple[str, ...]]:
@@ -671,6 +733,8 @@ def harmless(name: str) -> str:
 def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", port: int = 7860) -> gr.Blocks:
     """Start the page and return at once; `.local_url` is its address and `.close()` stops it.
 
+    Environment variables say who may reach it: see docs/deploy.md.
+
     Args:
         models: As for `build_app`.
         host: Address to bind.
@@ -679,27 +743,30 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
     Raises:
         OSError: No port is free.
     """
+    folder = own_folder()
+    # Gradio's components ask for their folder when they are made, uvicorn for its proxies when it starts.
+    os.environ["GRADIO_TEMP_DIR"] = str(folder.uploads)
+    os.environ["FORWARDED_ALLOW_IPS"] = forwarded_allow_ips()
+    settings = settings_from(os.environ, host)
+    uploads = Uploads(folder.uploads, largest=UPLOAD_LIMIT, age_s=DELETE_CACHE[1])
     page = build_app(models)
-    page.queue(max_size=64)
+    page.queue(max_size=QUEUE_SIZE, api_open=False)
+    inside = Inside(page)
+    names = Names({"uploads": folder.uploads, "examples": THUMBNAIL_FOLDER}, hidden={"page": HERE, "own": folder.path})
+    sessions = Sessions(SESSIONS_KEPT, inside.waiting, inside.forget)
     page.launch(
-        server_name=host, server_port=_free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
+        server_name=host, server_port=free_port(host, port), prevent_thread_lock=True, quiet=True, inbrowser=False,
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
-        state_session_capacity=SESSIONS_KEPT, theme=_theme(), css=asset("page/page.css"),
-        head=PLOTLY_HEAD, app_kwargs={"routes": [plotly_route()]},
+        # Sessions admits no more than it keeps, and says which one goes: Gradio's own limit is never reached.
+        state_session_capacity=10**6, enable_monitoring=False, run_history=False, pwa=False,
+        root_path=settings.root_path, theme=_theme(), css=asset("page/page.css"), head=PLOTLY_HEAD,
+        app_kwargs={
+            "routes": [plotly_route(), *uploads.routes()],
+            "middleware": [Middleware(Guard, settings=settings, names=names, sessions=sessions)],
+            "lifespan": uploads.lifespan,
+        },
     )  # fmt: skip
     return page
-
-
-def _free_port(host: str, first: int) -> int:
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise OSError(f"No free port from {first} on; set PORT to another number.")
 
 
 def main() -> None:
@@ -712,6 +779,7 @@ def main() -> None:
     from pointmcd import load_models
 
     wanted = int(port)
+    leave_nothing_on_signals()
     get_models = once(load_models)
     page = serve(get_models, host=host, port=wanted)
     if page.server_port != wanted:

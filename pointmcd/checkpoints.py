@@ -283,9 +283,7 @@ def _read_official(path: Path) -> dict[str, Tensor]:
 
 def _official_network(state: dict[str, Tensor], path: str | Path) -> str:
     """Find the released class that has a name for each key; of several, the one with most of its names in use."""
-    used = {
-        network: {_pattern_of(key, released.renames) for key in state} for network, released in OFFICIAL.items()
-    }
+    used = {network: {_pattern_of(key, released.renames) for key in state} for network, released in OFFICIAL.items()}
     fitting = [network for network, patterns in used.items() if None not in patterns]
     if not fitting:
         raise CheckpointError(f"{path} is of none of the released networks {', '.join(OFFICIAL)}.")

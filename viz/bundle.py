@@ -24,6 +24,7 @@ VERSION: Final = 1
 # The cloud the page draws; more points than this are thinned, and the page says so.
 DEFAULT_POINTS_DRAWN: Final = 20_000
 MOST_POINTS_DRAWN: Final = 50_000
+MOST_POINTS_SHOWN: Final = 4096  # by the page: what can be chosen there
 TOP: Final = 5
 # Below this probability of the distilled student's first answer the page warns: more likely wrong than right.
 LOW_CONFIDENCE: Final = 0.5
@@ -244,6 +245,6 @@ def points_from_base64(text: str) -> Float32[np.ndarray, "N 3"]:
     Raises:
         ValueError: Not base64, too many points, or no whole points.
     """
-    if len(text) > 16 * MOST_POINTS_DRAWN:  # 12 bytes a point are 16 characters
-        raise ValueError(f"At most {MOST_POINTS_DRAWN:,} points can come back.")
+    if len(text) > 16 * MOST_POINTS_SHOWN:  # 12 bytes a point are 16 characters
+        raise ValueError(f"At most {MOST_POINTS_SHOWN:,} points can come back.")
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").reshape(-1, 3).astype(np.float32)

@@ -83,6 +83,16 @@ def AnalysisViewer(
     )
 
 
+def in_place(file: gr.File) -> gr.File:
+    """Let a file input hand on the path of what was sent: Gradio's own leaves an empty file beside it each time."""
+
+    def path_of(payload: Any) -> str | None:
+        return None if payload is None else str(payload.path)
+
+    file.preprocess = path_of
+    return file
+
+
 def viewer_css() -> str:
     """Return the viewer's style sheet with the theme's colours; the component carries it itself."""
     return theme.css_variables() + asset("viewer/viewer.css")

@@ -27,6 +27,8 @@ def main() -> None:
     """Read the file named on the command line and report."""
     file, megabytes = Path(sys.argv[1]), int(sys.argv[3]) // 2**20
     _end_with(parent=int(sys.argv[4]))
+    if sys.platform != "win32":
+        os.nice(5)  # whoever looks at a picture that is drawn already goes first
     _limit(seconds=int(sys.argv[2]), memory=int(sys.argv[3]))
     try:
         shape = clean(read_bytes(file.read_bytes(), file.suffix.lower()))

@@ -81,7 +81,9 @@ const predictKept = debounced(async (slider, state, show) => {
   const bytes = new Uint8Array(slider.points.buffer);
   const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   const answer = await server.predict_kept({ student: slider.student, plain: state.student === "plain", points: text });
-  if (question === latestQuestion && answer?.label) show(`${answer.label.replaceAll("_", " ")} ${percent(answer.probability)}`);
+  if (question !== latestQuestion) return;
+  if (answer?.busy) show("busy, try again");
+  else if (answer?.label) show(`${answer.label.replaceAll("_", " ")} ${percent(answer.probability)}`);
 }, 150);
 
 function debounced(act, wait_ms) {

@@ -1,0 +1,124 @@
+"""Who is here? The visits that the server keeps, and the places that each visitor has in the queue."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+PLACES = 4  # in the queue, for one visitor
+PLACES_AN_ADDRESS = 32  # of the queue's 64: a class behind one router shares them
+LIVE_AN_ADDRESS = 60  # of the visits that are kept
+IDLE_S = 60  # a visit without an open page makes room this long after its last touch
+ANSWERS_KEPT = 128  # of calls without a session
+
+
+class Busy(Exception):
+    """There is no room now; the sentence says so."""
+
+
+@dataclass
+class _Session:
+    address: str
+    used: float
+    pages: int = 0
+    had_page: bool = False
+
+
+class Sessions:
+    """Admits visits, each known by its session hash, and forgets those that nobody looks at any more.
+
+    Whoever keeps a page open is never forgotten: a flood of invented hashes is refused, or replaces itself.
+
+    Args:
+        kept: Most visits at a time.
+        waiting: Names the session and the address of everything that is in the queue or being worked on.
+        forget: Is told which session has made room.
+        clock: Seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        kept: int,
+        waiting: Callable[[], Iterable[tuple[str, str]]],
+        forget: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kept, self._waiting, self._forget, self._clock = kept, waiting, forget, clock
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the least lately used first
+        self._calls: OrderedDict[str, None] = OrderedDict()
+
+    def admit(self, session: str, address: str) -> None:
+        """Let a session in, or in again.
+
+        Raises:
+            Busy: All the places are taken by visits that somebody looks at, or has just touched.
+        """
+        self._let_in(session, address, lambda known: self._clock() - known.used > IDLE_S)
+
+    def _let_in(self, session: str, address: str, gives_way: Callable[[_Session], bool]) -> _Session:
+        known = self._sessions.get(session)
+        if known is None:
+            if len(self._sessions) >= self._kept:
+                self._make_room(gives_way)
+            known = self._sessions[session] = _Session(address, 0.0)
+        known.used = self._clock()
+        self._sessions.move_to_end(session)
+        return known
+
+    def _make_room(self, gives_way: Callable[[_Session], bool]) -> None:
+        working = {session for session, _ in self._waiting()}
+        for session, known in self._sessions.items():
+            if not known.pages and session not in working and gives_way(known):
+                del self._sessions[session]
+                self._forget(session)
+                return
+        raise Busy("This server has as many visitors as it can take: try again in a minute.")
+
+    def admit_call(self, session: str) -> None:
+        """Let in a call of a program that has no session: its answer is kept until enough others have come."""
+        self._calls[session] = None
+        while len(self._calls) > ANSWERS_KEPT:
+            self._forget(self._calls.popitem(last=False)[0])
+
+    @contextmanager
+    def open_page(self, session: str, address: str) -> Iterator[None]:
+        """Hold a session for as long as its page is open.
+
+        Raises:
+            Busy: There is no room, or one address has too many.
+        """
+        if sum(known.pages > 0 for known in self._sessions.values() if known.address == address) >= LIVE_AN_ADDRESS:
+            raise Busy("Too many pages are open at your address: close one, then reload.")
+        # A page goes before whatever never had one: else a flood of invented names would keep pages out.
+        idle_or_invented = lambda known: not known.had_page or self._clock() - known.used > IDLE_S  # noqa: E731
+        known = self._let_in(session, address, idle_or_invented)
+        known.pages += 1
+        known.had_page = True
+        try:
+            yield
+        finally:
+            known.pages -= 1
+            known.used = self._clock()
+
+    def has_page(self, session: str) -> bool:
+        """Say whether somebody looks at this visit now."""
+        return session in self._sessions and self._sessions[session].pages > 0
+
+    def check_place(self, session: str, address: str) -> None:
+        """See that a visitor has a place left in the queue.
+
+        A visitor is a page, known by its session; all that comes from one address without a page is one visitor too.
+
+        Raises:
+            Busy: All are taken.
+        """
+        waiting = list(self._waiting())
+        if self.has_page(session):
+            held = sum(other == session for other, _ in waiting)
+        else:
+            held = sum(other == address and not self.has_page(one) for one, other in waiting)
+        if held >= PLACES or Counter(other for _, other in waiting)[address] >= PLACES_AN_ADDRESS:
+            raise Busy(f"Busy: {held} of your questions are still waiting. Try again when one is answered.")
