@@ -470,7 +470,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
         ) -> tuple[Visit, Any, Any, Any]:
             return await lanes.run(start, visit, token, name, request, own_file=TOKENS.find(token or "") is not None)
 
-        async def turn_in_lane(visit: Visit, up: str) -> tuple[Visit, Any, Any]:
+        async def turn_in_lane(visit: Visit, up: str) -> Any:
             own_file = visit.wanted is not None and visit.wanted.example is None
             return await lanes.run(turn, visit, up, own_file=own_file)
 
