@@ -656,7 +656,7 @@ def test_whatever_has_the_keyboard_in_the_side_wears_a_ring_in_the_accent_colour
     from playwright.sync_api import TimeoutError as StillWaiting
 
     page = visit()
-    without, visited = [], []
+    without, visited, gaps = [], [], set()
     for scheme in ("light", "dark"):
         assert page.evaluate("() => window.pointmcdViewer.theme") == scheme
         page.locator("#masthead button").focus()
@@ -668,11 +668,14 @@ def test_whatever_has_the_keyboard_in_the_side_wears_a_ring_in_the_accent_colour
                 page.wait_for_function(RING, timeout=2000)  # some of Gradio's buttons take a moment to change
             except StillWaiting:
                 without.append((scheme, name))
+            if name.startswith("range slider"):
+                gaps.add(page.evaluate("() => getComputedStyle(document.activeElement).outlineOffset"))
             page.keyboard.press("Tab")
         page.locator("#masthead button").click()  # from light to dark, and back
         page.evaluate("() => window.pointmcdViewer.settled()")
     assert {"range slider for Views", "Student", "Visibility", "Sampling seed", "PNG", "chair"} <= set(visited)
     assert without == []
+    assert gaps == {"5px"}, "around the thumb, which is twice as high as the slider"
 
 
 def test_points_are_shown_where_ray_casting_was_chosen_and_the_page_says_how(visit: Any) -> None:
