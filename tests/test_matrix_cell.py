@@ -175,7 +175,7 @@ class TestOnThePage:
             assert f"student view {row + 1} · teacher view {column + 1}" in legend
             assert f"{analysis.student.similarity[row, column]:.3f}" in legend
             shares, bias = cell_shares(analysis, random_models, row=row, column=column)
-            assert f"bias {bias:+.3f}".replace("-", "−") in legend
+            assert f"{abs(bias):.3f}; square-root scale" in legend
             assert_shares_are_drawn(page, shares)
 
     def test_the_plain_students_cell_has_its_own_shares(
