@@ -86,7 +86,10 @@ def test_an_answer_holds_the_shares_of_the_points_that_the_page_draws(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"ticket": "guessed"}, {"row": VIEWS}, {"row": -1}, {"column": "x"}, {"row": float("inf")}, {"ticket": None}, {"row": None}],
+    [
+        {"ticket": "guessed"}, {"ticket": None}, {"row": VIEWS}, {"row": -1}, {"row": None}, {"row": float("inf")},
+        {"column": "x"},
+    ],
 )  # fmt: skip
 def test_what_is_no_question_of_our_page_gets_an_empty_answer(
     analysis: Analysis, cells: Cells, wrong: dict[str, Any]

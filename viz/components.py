@@ -27,8 +27,8 @@ PLOTLY_PATH: Final = f"/plotly-{plotly.__version__}.min.js"
 PLOTLY_HEAD: Final = f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">'
 # In reading order: each file answers one question, and all share one function's scope.
 _SCRIPTS: Final = (
-    "dom.js", "decode.js", "cells.js", "camera.js", "colouring.js", "legend.js", "discs.js", "scene.js", "thumbnails.js",
-    "predictions.js", "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
+    "dom.js", "decode.js", "cells.js", "camera.js", "colouring.js", "legend.js", "discs.js", "scene.js",
+    "thumbnails.js", "predictions.js", "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
 )  # fmt: skip
 # Gradio compiles a template with Handlebars, then as a JavaScript template literal: none of these may occur in it.
 _TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
