@@ -465,9 +465,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
 
         lanes = Lanes()
 
-        async def start_in_lane(
-            visit: Visit, token: str, name: str, request: gr.Request
-        ) -> tuple[Visit, Any, Any, Any]:
+        async def start_in_lane(visit: Visit, token: str, name: str, request: gr.Request) -> Any:
             return await lanes.run(start, visit, token, name, request, own_file=TOKENS.find(token or "") is not None)
 
         async def turn_in_lane(visit: Visit, up: str) -> Any:

@@ -57,7 +57,8 @@ def test_with_few_classes_each_bar_has_its_own_label(analysis: Analysis, classes
     names = ("box", "rod", "plate", "cone", "ring")[:classes]
 
     def answer(first: int) -> Prediction:
-        return replace(analysis.teacher, logits=np.roll(np.arange(classes, 0, -1, dtype=np.float32), first))
+        logits = np.roll(np.arange(classes, 0, -1, dtype=np.float32), first)
+        return replace(analysis.teacher, logits=logits, view_logits=np.tile(logits, (12, 1)))
 
     assert analysis.plain is not None
     few = replace(

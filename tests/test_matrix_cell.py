@@ -86,7 +86,10 @@ def test_an_answer_holds_the_shares_of_the_points_that_the_page_draws(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"ticket": "guessed"}, {"row": VIEWS}, {"row": -1}, {"column": "x"}, {"row": float("inf")}, {"ticket": None}, {"row": None}],
+    [
+        {"ticket": "guessed"}, {"ticket": None}, {"row": VIEWS}, {"row": -1}, {"row": None}, {"row": float("inf")},
+        {"column": "x"},
+    ],
 )  # fmt: skip
 def test_what_is_no_question_of_our_page_gets_an_empty_answer(
     analysis: Analysis, cells: Cells, wrong: dict[str, Any]
@@ -175,7 +178,7 @@ class TestOnThePage:
             assert f"student view {row + 1} · teacher view {column + 1}" in legend
             assert f"{analysis.student.similarity[row, column]:.3f}" in legend
             shares, bias = cell_shares(analysis, random_models, row=row, column=column)
-            assert f"bias {bias:+.3f}".replace("-", "−") in legend
+            assert f"{abs(bias):.3f}; square-root scale" in legend
             assert_shares_are_drawn(page, shares)
 
     def test_the_plain_students_cell_has_its_own_shares(

@@ -32,10 +32,10 @@ class Cells:
         self._analyses[ticket] = analysis
         return ticket
 
-    def explainer(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def explainer(self) -> Callable[[Any], dict[str, Any]]:
         """Make the function that the viewer asks; a plain function, because Gradio marks it."""
 
-        def explain_cell(question: dict[str, Any]) -> dict[str, Any]:
+        def explain_cell(question: Any) -> dict[str, Any]:
             """Answer `{"ticket", "plain", "row", "column"}` by `pack_cell`'s dict; anything else by an empty one.
 
             It multiplies a 512-vector by a 512 x 1,024 matrix and copies one number a point: a millisecond or two.
