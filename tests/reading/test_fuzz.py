@@ -59,8 +59,6 @@ def test_a_node_whose_place_is_no_place_is_told(name):
     "shape", ["(0, 9223372036854775808)", "(1,)*99", "(-1, 3)", "(%s, 3)" % ("9" * 400), "(True, 3)"]
 )
 def test_an_array_of_an_impossible_shape_is_told(shape):
-    if shape == "(1,)*99":
-        shape = f"({'1, ' * 99})"
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 13) % 64) + b"\n"
     start = b"\x93NUMPY\2\0" + len(header).to_bytes(4, "little")

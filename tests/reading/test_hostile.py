@@ -1,5 +1,7 @@
 """What does a file cost that was made to cost as much as it can, and is the right line named?"""
 
+# ruff: noqa: E501  one file per line is easier to compare
+
 from __future__ import annotations
 
 import struct
@@ -17,8 +19,9 @@ from pointmcd.types import ShapeError
 from tests.reading.samples import BINARY, CORNERS, FACES, OBJ, ROWS, XYZ, glb, npy, npz, parse, pcd, ply_header, scene
 
 SIZE = 2**20
-# 10 s of computing for 100 MB, twice that for a machine at work, and what small files take.
-MOST_SECONDS = 2 * 10 * SIZE / (100 * 2**20) + 0.5
+# On a busy machine; what grows with the square of the size takes a minute, and the numbers of rows, lists, polygons,
+# pieces and parts are bounded for larger files.
+MOST_SECONDS = 5
 
 
 def filled(unit: bytes, head: bytes = b"", tail: bytes = b"") -> bytes:
@@ -55,10 +58,10 @@ TABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "short rows": (lambda: filled(b"1 2 3\n", tail=b"1 two 3\n"), f"line {LAST_ROW}: 'two'"),
     "mixed separators": (lambda: filled(b"1,2,3\n", tail=b"1;2,3\n"), f"line {LAST_ROW}: "),
     "empty fields": (lambda: filled(b",,\n", b"1,2,3\n", b"1,two,3\n"), f"line {SIZE // 3 + 2}: 'two'"),
-    "separators": (lambda: filled(b",;\n", tail=b"1 2 3\n"), ""),
+    "separators": (lambda: filled(b",;\n", tail=b"1 2 3\n"), "distinct points"),
     "a long line": (lambda: filled(b"1 "), "line 1: a line of"),
     "a long word": (lambda: b"1 2 3\n1 2 " + b"x" * SIZE + b"\n", "line 2: "),
-    "a long number": (lambda: b"1 2 3\n1 2 " + b"3" * SIZE + b"\n", "line 2: "),
+    "a long number": (lambda: b"1 2 3\n1 2 " + b"3" * SIZE + b"\n", "distinct points"),
     "many columns": (lambda: filled(b"1 " * 5000 + b"\n", tail=b"1 2\n"), "2 columns, expected 5000"),
 }
 TEXTS = [".xyz", ".pts", ".txt", ".csv", ".asc"]
@@ -74,8 +77,8 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "small faces.ply": (
         lambda: ply(4, SIZE // 2 + 1) + ROWS + filled(b"0\n", tail=b"x\n"), f"line {SIZE // 2 + 14}: 'x' is no polygon"
     ),
-    "deep polygon.ply": (lambda: ply(4, 2) + ROWS + b"3 0 1 2\n%d " % (SIZE // 2) + filled(b"0 ", tail=b"\n"), "area"),
-    "lists.ply": (lambda: ply(4, SIZE, "binary_little_endian") + bytes(48 + SIZE), ""),
+    "deep polygon.ply": (lambda: ply(4, 2) + ROWS + b"3 0 1 2\n%d " % (SIZE // 2) + filled(b"0 ", tail=b"\n"), ""),
+    "lists.ply": (lambda: ply(4, SIZE, "binary_little_endian") + bytes(48 + SIZE), "distinct points"),
     "elements of lists.ply": (
         lambda: ply_header("binary_little_endian", *["element a 9999\nproperty list uchar int v"] * 1400,
                            "element vertex 4", *XYZ) + bytes(SIZE),
@@ -84,21 +87,21 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "properties.ply": (
         lambda: ply_header("binary_little_endian", f"element vertex {SIZE // 3012}", *XYZ,
                            *(f"property char a{i}" for i in range(3000))) + b"\1" * SIZE,
-        "",
+        "distinct points",
     ),
     "version.pcd": (lambda: b"VERSION .7" + b"\n" * SIZE, "header is incomplete"),
     "last row.pcd": (
         lambda: pcd("ascii", filled(b"1 2 3\n", tail=b"1 two 3\n"), points=LAST_ROW), f"line {LAST_ROW + 11}: 'two'"
     ),
     "blank lines.pcd": (lambda: pcd("ascii", filled(b"\n", tail=ROWS)), ""),
-    "fields.pcd": (lambda: pcd("binary", b"\1" * SIZE, points=SIZE // 12012, fields="x y z" + " a" * 3000), ""),
+    "fields.pcd": (lambda: pcd("binary", b"\1" * SIZE, points=SIZE // 12012, fields="x y z" + " a" * 3000), "distinct points"),
     "single bytes.pcd": (
         lambda: pcd("binary_compressed", struct.pack("<II", SIZE, SIZE // 2) + bytes(SIZE), points=SIZE // 24), "damaged"
     ),
     "short copies.pcd": (
         lambda: pcd("binary_compressed", struct.pack("<II", SIZE, 3 * SIZE // 2 - 2) + b"\0\0" + b"\x20\0" * (SIZE // 2 - 1),
                     points=SIZE // 8 - 1),
-        "",
+        "distinct points",
     ),
     "header.npy": (lambda: b"\x93NUMPY\2\0" + struct.pack("<I", SIZE) + b"(" * SIZE, "header cannot be read"),
     "zeros.npy": (lambda: npy(np.zeros((SIZE // 3, 3), np.uint8)), "distinct points"),
@@ -120,7 +123,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "small faces.off": (
         lambda: b"OFF\n4 %d 0\n" % (SIZE // 2 + 1) + ROWS + filled(b"0\n", tail=b"1 x\n"), f"line {SIZE // 2 + 7}: '1 x'"
     ),
-    "deep polygon.off": (lambda: b"OFF\n4 2 0\n" + ROWS + b"3 0 1 2\n%d " % (SIZE // 2) + filled(b"0 "), "area"),
+    "deep polygon.off": (lambda: b"OFF\n4 2 0\n" + ROWS + b"3 0 1 2\n%d " % (SIZE // 2) + filled(b"0 "), ""),
     "last vertex.obj": (lambda: filled(b"v 1 2 3\n", tail=b"v 1 two 3\n"), f"line {SIZE // 8 + 1}: 'two'"),
     "short vertex.obj": (lambda: filled(b"v 1 2 3\n", tail=b"v 1 2\n"), f"line {SIZE // 8 + 1}: 2 columns, expected 3"),
     "comments.obj": (lambda: filled(b"#\n", tail=OBJ.encode() + b"f 1 x\n"), f"line {SIZE // 2 + 9}: '1 x'"),
@@ -157,7 +160,7 @@ def test_every_ending_has_files_made_to_be_slow():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_made_to_be_slow_costs_seconds_for_100_mb_and_names_the_line(name):
+def test_a_file_made_to_be_slow_costs_little_and_names_the_line(name):
     make, words = FILES[name]
     content = make()
     said = ""
