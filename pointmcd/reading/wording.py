@@ -29,8 +29,9 @@ def check_promise(promised: int, possible: int, noun: str) -> None:
     Raises:
         ShapeError: More things promised than the remaining bytes can hold.
     """
-    if promised < 0:
-        raise ShapeError(f"the header promises {promised:,} {noun}s: the file is damaged, export it again.")
+    if not 0 <= promised < 10**15:  # a longer number would fill the page, and one of 5,000 digits cannot be printed
+        shown = f"{promised:,}" if abs(promised) < 10**15 else "an impossible number of"
+        raise ShapeError(f"the header promises {shown} {noun}s: the file is damaged, export it again.")
     if promised > possible:
         raise ShapeError(
             f"the header promises {counted(promised, noun)}, the file has room for {possible:,}: "
