@@ -52,6 +52,20 @@ class DenseNorm(nn.Module):
         extreme = F.linear(x, self.linear.weight * sign[:, None]).amax(dim=-2)
         return self._finish_extreme(extreme, sign, x)
 
+    def evaluation_scale(self) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+        """Tell the scale and shift by which the batch norm maps the product in evaluation."""
+        norm = self.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        own = 0.0 if self.linear.bias is None else self.linear.bias
+        return scale, norm.bias + (own - norm.running_mean) * scale
+
+    def folded(self) -> tuple[Float[Tensor, "D C"], Float[Tensor, " D"]]:
+        """Fold the batch norm into the product: weight and bias in evaluation."""
+        scale, shift = self.evaluation_scale()
+        return self.linear.weight * scale[:, None], shift
+
     def _sign(self) -> Float[Tensor, " D"]:
         weight = self.norm.weight.detach()
         return torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)
