@@ -66,7 +66,7 @@ class GroupLayers(nn.Module):
         self, own: Float[Tensor, "R H"], around: Float[Tensor, "P H"], near: Int[Tensor, "R k"]
     ) -> Float[Tensor, "R D"]:
         first, *middle, last = self._dense_layers()
-        edges = first.finish(F.embedding(near, around) + own[:, None])
+        edges = first.finish(F.embedding(near, around).add_(own[:, None]))
         for layer in middle:
             edges = layer(edges)
         return last.group_maximum(edges)
