@@ -263,18 +263,19 @@ def _first_in_ball(
     for axis in (1, 2):
         offset = centers[:, axis, None] - axes[axis]
         distance.addcmul_(offset, offset)
-    row, column = (distance <= square_radius).nonzero(as_tuple=True)  # in order of row, then of index
-    held = torch.bincount(row, minlength=len(centers))
-    place = torch.arange(len(row), device=row.device) - (held.cumsum(0) - held)[row]
-    first = row.new_zeros(len(centers))
-    first[row[place == 0]] = column[place == 0]
+    inside = distance <= square_radius
+    held = inside.sum(dim=1)
     empty = held == 0
     if empty.any():
-        first[empty] = distance[empty].argmin(dim=1)
-    out = first[:, None].repeat(1, k)
-    kept = place < k
-    out[row[kept], place[kept]] = column[kept]
-    return out
+        rows = empty.nonzero()[:, 0]
+        inside[rows, distance[rows].argmin(dim=1)] = True
+        held[rows] = 1
+    # Members of all balls in one list, ball after ball; numpy finds them in a quarter of torch's time.
+    on_cpu = inside.device.type == "cpu" and not torch.compiler.is_compiling()
+    flat = torch.from_numpy(np.flatnonzero(inside.numpy())) if on_cpu else inside.flatten().nonzero()[:, 0]
+    slot = torch.arange(k, device=inside.device)
+    place = (held.cumsum(0) - held)[:, None] + torch.where(slot < held[:, None], slot, 0)
+    return flat[place] % inside.shape[1]
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pointmcd.projection import PointFeatures, project
+from pointmcd.students import layers
 from pointmcd.students.layers import DenseNorm, _Moments, everything
 
 
@@ -47,6 +48,30 @@ def test_pooling_before_the_norm_equals_pooling_after_it(bias: bool, slope: floa
     torch.testing.assert_close(x_fast.grad, x_slow.grad, rtol=1e-4, atol=1e-5)
     for (name, a), b in zip(fast.named_parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-4, msg=f"gradient of {name}")
+    for (name, a), b in zip(fast.named_buffers(), slow.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_maximum_over_groups_equals_normalising_first(
+    bias: bool, slope: float, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "CACHED_ELEMENTS", 7 * 10 * 2)  # two groups a block, the last block shorter
+    fast = layer_with_mixed_scales(bias=bias, slope=slope).train(training)
+    slow = copy.deepcopy(fast)
+    x = torch.randn(5, 7, 6, generator=torch.Generator().manual_seed(1)) + 3
+    x_fast, x_slow = x.clone().requires_grad_(), x.clone().requires_grad_()
+    early, late = fast.group_maximum(x_fast), slow(x_slow).amax(dim=1)
+    torch.testing.assert_close(early, late, rtol=1e-4, atol=1e-5)
+    weights = torch.randn(early.shape, generator=torch.Generator().manual_seed(2))
+    (early * weights).sum().backward()
+    (late * weights).sum().backward()
+    torch.testing.assert_close(x_fast.grad, x_slow.grad, rtol=1e-3, atol=1e-5)
+    for (name, a), b in zip(fast.named_parameters(), slow.parameters(), strict=True):
+        gradient = torch.zeros_like(a) if a.grad is None else a.grad  # a bias before a norm is taken out again
+        torch.testing.assert_close(gradient, b.grad, rtol=1e-3, atol=1e-4, msg=f"gradient of {name}")
     for (name, a), b in zip(fast.named_buffers(), slow.buffers(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, msg=name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,14 @@ from pointmcd.ops import gather, nearest_centers
 from pointmcd.students.layers import DenseNorm
 
 # Without gradients, groups pass through their layers in blocks of so many elements, which stay in the cache.
-CACHED_ELEMENTS = 1 << 18
+CACHED_ELEMENTS = 1 << 17
+
+
+class Level(NamedTuple):
+    """Points of one resolution with their features."""
+
+    points: Float[Tensor, "B M 3"]
+    values: Float[Tensor, "B M C"]
 
 
 class GroupLayers(nn.Module):
@@ -33,9 +41,7 @@ class GroupLayers(nn.Module):
 
     @property
     def first_weight(self) -> Float[Tensor, "H C"]:
-        first = self.layers[0]
-        assert isinstance(first, DenseNorm)
-        return first.linear.weight
+        return self._dense_layers()[0].linear.weight
 
     def forward(
         self, own: Float[Tensor, "B M H"], around: Float[Tensor, "B N H"], near: Int[Tensor, "B M k"]
@@ -51,24 +57,44 @@ class GroupLayers(nn.Module):
         rows = torch.arange(batch, device=near.device)[:, None, None] * around.shape[1]
         near, own, around = (near + rows).flatten(0, 1), own.flatten(0, 1), around.flatten(0, 1)
         if self.training or torch.is_grad_enabled():
-            return self._reduce(own, around, near).view(batch, count, -1)
-        step = max(1, CACHED_ELEMENTS // (near.shape[1] * own.shape[1]))
-        blocks = [
-            self._reduce(own[start : start + step], around, near[start : start + step])
-            for start in range(0, len(near), step)
-        ]
-        return torch.cat(blocks).view(batch, count, -1)
+            reduced = self._reduce(own, around, near)
+        else:
+            reduced = self._reduce_folded(own, around, near)
+        return reduced.view(batch, count, -1)
 
     def _reduce(
         self, own: Float[Tensor, "R H"], around: Float[Tensor, "P H"], near: Int[Tensor, "R k"]
     ) -> Float[Tensor, "R D"]:
-        first, *middle, last = self.layers
-        assert isinstance(first, DenseNorm)
-        assert isinstance(last, DenseNorm)
-        edges = first.finish(F.embedding(near, around) + own[:, None])
+        first, *middle, last = self._dense_layers()
+        edges = first.finish(F.embedding(near, around).add_(own[:, None]))
         for layer in middle:
             edges = layer(edges)
         return last.group_maximum(edges)
+
+    def _reduce_folded(
+        self, own: Float[Tensor, "R H"], around: Float[Tensor, "P H"], near: Int[Tensor, "R k"]
+    ) -> Float[Tensor, "R D"]:
+        """Do the same in evaluation, block by block in the cache, with each norm folded into its product."""
+        first, *middle, last = self._dense_layers()
+        scale, shift = first.evaluation_scale()
+        own, around = torch.addcmul(shift, own, scale), around * scale
+        folded = [layer.folded() for layer in middle]
+        last_weight, last_bias = last.folded()
+        maxima = own.new_empty(len(own), len(last_bias))
+        step = max(1, CACHED_ELEMENTS // (near.shape[1] * len(last_bias)))
+        for start in range(0, len(near), step):
+            index = near[start : start + step]
+            edges = around.index_select(0, index.flatten())
+            edges.view(*index.shape, -1).add_(own[start : start + step, None])
+            F.leaky_relu_(edges, first.slope)
+            for layer, (weight, bias) in zip(middle, folded, strict=True):
+                edges = F.leaky_relu_(torch.addmm(bias, edges, weight.T), layer.slope)
+            products = (edges @ last_weight.T).view(*index.shape, -1)
+            torch.amax(products, dim=1, out=maxima[start : start + step])
+        return F.leaky_relu_(maxima.add_(last_bias), last.slope)
+
+    def _dense_layers(self) -> list[DenseNorm]:
+        return [layer for layer in self.layers if isinstance(layer, DenseNorm)]
 
 
 class ContextDense(DenseNorm):

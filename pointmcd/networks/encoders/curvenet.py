@@ -29,6 +29,9 @@ class LinearNorm(DenseNorm):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, slope=1.0)
 
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        return self.norm(x.flatten(0, -2)).view(x.shape)
+
 
 class LocalAggregation(nn.Module):
     """LPFA: each point's neighbours, with relative positions and features, through one dense layer, then their mean."""

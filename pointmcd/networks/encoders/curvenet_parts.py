@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, embed
-from pointmcd.networks.layers import pick
+from pointmcd.networks.layers import Level, pick
 from pointmcd.ops import farthest_first_order
 from pointmcd.projection import PointFeatures
 from pointmcd.students.layers import DenseNorm
@@ -20,7 +20,6 @@ COUNTS = (2048, 512, 128, 32, 8)
 RADII = (0.2, 0.4, 0.8, 1.2, 2.0)
 WIDTHS = (64, 128, 256, 512, 1024)
 LEVEL_NEIGHBOURS = (NEIGHBOURS, NEIGHBOURS, NEIGHBOURS, 31, 7)
-Resolution = tuple[Float[Tensor, "B M 3"], Float[Tensor, "B M C"]]
 
 
 class CurveNetPartEncoder(nn.Module):
@@ -56,7 +55,7 @@ class CurveNetPartEncoder(nn.Module):
         """What turns the trunk's features into the anchors' features."""
         return self.fusion
 
-    def levels(self, points: Float[Tensor, "B N 3"]) -> tuple[Int[Tensor, "B N"], list[Resolution]]:
+    def levels(self, points: Float[Tensor, "B N 3"]) -> tuple[Int[Tensor, "B N"], list[Level]]:
         """Compute all resolutions, and the order that puts the cloud's points farthest first."""
         count = points.shape[1]
         order = farthest_first_order(points, min(COUNTS[0] if count > COUNTS[0] else COUNTS[1], count))
@@ -67,10 +66,10 @@ class CurveNetPartEncoder(nn.Module):
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
                 points, x = block(points, x)
-            levels.append((points, x))
+            levels.append(Level(points, x))
         return order, levels
 
-    def anchors(self, order: Int[Tensor, "B N"], levels: list[Resolution]) -> PointFeatures:
+    def anchors(self, order: Int[Tensor, "B N"], levels: list[Level]) -> PointFeatures:
         """Bring the fourth resolution to the output layer."""
         points, x = levels[3]
         return PointFeatures(x, order[:, : points.shape[1]])

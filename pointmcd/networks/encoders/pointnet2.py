@@ -6,24 +6,15 @@ ball with fewer points than its limit repeats one, as published; repeats weigh i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pointmcd.networks.layers import GroupLayers, pick
+from pointmcd.networks.layers import GroupLayers, Level, pick
 from pointmcd.ops import ball_query, farthest_first_order
 from pointmcd.projection import PointFeatures
 from pointmcd.students.layers import DenseNorm
-
-
-class Level(NamedTuple):
-    """Points of one resolution with their features."""
-
-    points: Float[Tensor, "B M 3"]
-    values: Float[Tensor, "B M C"]
 
 
 class SetAbstraction(nn.Module):

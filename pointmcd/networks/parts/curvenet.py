@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, LinearNorm
 from pointmcd.networks.encoders.curvenet_parts import COUNTS, LEVEL_NEIGHBOURS, NEIGHBOURS, RADII, WIDTHS
 from pointmcd.networks.encoders.curvenet_parts import CurveNetPartEncoder
-from pointmcd.networks.layers import interpolate, pick
-from pointmcd.networks.parts.network import DROPOUT, Encoded, Level
+from pointmcd.networks.layers import Level, interpolate, pick
+from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
 from pointmcd.students.layers import DenseNorm
 
@@ -56,9 +56,7 @@ class CurveNetParts(nn.Module):
     def encode(self, points: Float[Tensor, "B N 3"]) -> Encoded:
         order, levels = self.encoder.levels(points)
         ordered = pick(points, order)
-        return Encoded(
-            self.encoder.anchors(order, levels), (Level(ordered, ordered), *(Level(*level) for level in levels)), order
-        )
+        return Encoded(self.encoder.anchors(order, levels), (Level(ordered, ordered), *levels), order)
 
     def pool(self, encoded: Encoded, masks: Bool[Tensor, "B W N"]) -> Projection:
         return self.encoder.output_layer.pooled(encoded.features, masks)

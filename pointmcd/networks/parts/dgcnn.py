@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pointmcd.networks.encoders.dgcnn_parts import DGCNNPartEncoder
-from pointmcd.networks.layers import ContextDense
-from pointmcd.networks.parts.network import DROPOUT, Encoded, Level
+from pointmcd.networks.layers import ContextDense, Level
+from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
 from pointmcd.students.dgcnn import SLOPE
 from pointmcd.students.layers import DenseNorm

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pointmcd.networks.layers import Level
 from pointmcd.projection import PointFeatures, Projection
 
 DROPOUT = 0.5  # DGCNN, PointNet++ and CurveNet, before the last layer
-
-
-class Level(NamedTuple):
-    """Points of one resolution with their features."""
-
-    points: Float[Tensor, "B M 3"]
-    values: Float[Tensor, "B M C"]
 
 
 @dataclass(frozen=True, eq=False)

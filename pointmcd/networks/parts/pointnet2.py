@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pointmcd.networks.encoders.pointnet2 import PointNet2
-from pointmcd.networks.layers import ContextDense, interpolate, pick
-from pointmcd.networks.parts.network import DROPOUT, Encoded, Level
+from pointmcd.networks.layers import ContextDense, Level, interpolate, pick
+from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
 from pointmcd.students.layers import DenseNorm
 
@@ -36,7 +36,7 @@ class PointNet2Parts(nn.Module):
     def encode(self, points: Float[Tensor, "B N 3"]) -> Encoded:
         order, first, second = self.encoder.levels(points)
         ordered = pick(points, order)
-        levels = (Level(ordered, ordered), Level(*first), Level(*second))
+        levels = (Level(ordered, ordered), first, second)
         return Encoded(self.encoder.anchors(order, second), levels, order)
 
     def pool(self, encoded: Encoded, masks: Bool[Tensor, "B W N"]) -> Projection:
