@@ -20,19 +20,12 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from benchmarks import rows
 from benchmarks.rows import Row
-from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_render import batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
 from pointmcd.cameras import FIELD_OF_VIEW_DEG, ring, to_camera, to_pixels
 from pointmcd.data import augmented_copies
-from pointmcd.render import (
-    AMBIENT,
-    DISC_NEIGHBOUR,
-    DISC_SCALE,
-    FAR_BRIGHTNESS,
-    NORMAL_NEIGHBOURS,
-    draw_points,
-    estimate_normals,
-)
+from pointmcd.discs import AMBIENT, DISC_NEIGHBOUR, DISC_SCALE, FAR_BRIGHTNESS, NORMAL_NEIGHBOURS
+from pointmcd.render import draw_points, estimate_normals
 from pointmcd.shapes import sample_points
 from pointmcd.synthetic import SHAPES, make_shape
 from pointmcd.teachers import to_input_size
@@ -180,7 +173,7 @@ def measure_gpu(
     }
     images = batched_draw_points(held[:128], cameras)
     seconds = rows.alternating(*stages.values(), repeats=2)
-    (smaller,) = rows.alternating(lambda: batched_downsample(images, IMAGE_SIZE), repeats=2)
+    (smaller,) = rows.alternating(lambda: to_input_size(images, IMAGE_SIZE), repeats=2)
     memory = rows.peak_gpu_memory(whole(min(few, 128)))
     what = "on one GPU, normals, 96-pixel renders and visibility from 12 views, to disk"
     return [

@@ -6,10 +6,15 @@ top-left pixel at (0.5, 0.5).
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from jaxtyping import Float
 
 from pointmcd.types import Cameras, SettingError
+
+# Points as a numpy array or a torch tensor (which is not imported here: the command line's help would wait for it).
+Array: TypeAlias = Any
 
 # HPR and z-buffer need the camera at least two radii away (measured: at 1.2 radii they fail).
 DISTANCE = 2.0
@@ -100,14 +105,18 @@ def _check_rig(views: int, steepest_deg: float, distance: float, fov_deg: float,
         raise SettingError(f"An image has 8 to 4,096 pixels a side, not {image_size}.")
 
 
-def to_camera(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> Float[np.ndarray, "V N 3"]:
+def to_camera(points: Float[Array, "*S N 3"], cameras: Cameras) -> Float[Array, "*S V N 3"]:
     """Express world points in every camera's frame; the last coordinate is the depth."""
-    rotation, translation = cameras.world_to_camera[:, :, :3], cameras.world_to_camera[:, :, 3]
-    return np.asarray(points @ rotation.transpose(0, 2, 1) + translation[:, None, :])
+    rotation, translation = (_beside(points, part) for part in np.split(cameras.world_to_camera, [3], axis=2))
+    return points[..., None, :, :] @ rotation.swapaxes(1, 2) + translation.swapaxes(1, 2)
 
 
-def to_pixels(in_camera: Float[np.ndarray, "V N 3"], cameras: Cameras) -> Float[np.ndarray, "V N 2"]:
+def to_pixels(in_camera: Float[Array, "*S V N 3"], cameras: Cameras) -> Float[Array, "*S V N 2"]:
     """Project camera-frame points to (column, row); points behind the camera give nonsense, as for any pinhole."""
-    focal, half = cameras.intrinsics[0, 0], cameras.intrinsics[0, 2]
-    depth = np.maximum(in_camera[..., 2:], 1e-6)
-    return np.asarray(in_camera[..., :2] / depth * focal + half, dtype=np.float32)
+    focal, half = float(cameras.intrinsics[0, 0]), float(cameras.intrinsics[0, 2])
+    return in_camera[..., :2] / in_camera[..., 2:].clip(1e-6) * focal + half
+
+
+def _beside(points: Array, constant: Float[np.ndarray, "*S"]) -> Array:
+    """Bring a constant to where the points lie."""
+    return constant if isinstance(points, np.ndarray) else points.new_tensor(constant)

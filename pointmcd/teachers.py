@@ -87,6 +87,8 @@ def to_input_size(images: Num[Tensor, "B C H W"], size: int) -> Num[Tensor, "B C
     """Downsample renders to a teacher's input size with antialiasing: the same in training and in the app."""
     if images.shape[-1] == size:
         return images
+    if images.is_cuda and images.dtype == torch.uint8:  # there torch downsamples floats alone; never run on a GPU
+        return to_input_size(images.float(), size).round().to(torch.uint8)
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt8
 from tqdm import tqdm
 
-from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_render import batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
 from pointmcd.cameras import IMAGE_SIZE, ring
 from pointmcd.files import errors_that_name, written_whole
@@ -302,7 +302,7 @@ def _compute_batches(
         batch = starts[first : first + together]
         rows = np.concatenate([np.arange(start, min(start + CHUNK, len(points))) for start in batch])
         clouds = torch.from_numpy(points[rows]).to(device)
-        made = {"images": batched_downsample(batched_draw_points(clouds, cameras), setting.image_size).cpu().numpy()}
+        made = {"images": to_input_size(batched_draw_points(clouds, cameras), setting.image_size).cpu().numpy()}
         if setting.masks:
             masks = batched_hidden_point_removal(clouds, torch.from_numpy(cameras.centers).to(device))
             made["visibility"] = np.packbits(masks.cpu().numpy(), axis=-1)

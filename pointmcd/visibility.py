@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from scipy.spatial import ConvexHull, QhullError
+from torch import Tensor
 
 from pointmcd.cameras import to_camera, to_pixels
-from pointmcd.render import NEAR, disc_radius, first_hits, raycast_scene, render_points
+from pointmcd.discs import NEAR
+from pointmcd.render import disc_radius, first_hits, raycast_scene, render_points
 from pointmcd.types import Cameras, PointCloud, Renders, SettingError, Visibility
 
 Seen: TypeAlias = Bool[np.ndarray, "V N"]
@@ -150,15 +153,17 @@ def hidden_point_removal(
     Raises:
         ValueError: Fewer than 3 points, a point or centre that is not finite, or an R that is too small.
     """
-    if len(points) < 3:
-        raise ValueError(f"Hidden point removal needs at least 3 points, not {len(points)}.")
+    require_volume(len(points))
     if not (np.isfinite(points).all() and np.isfinite(centers).all()):
         raise ValueError("Hidden point removal needs finite points and cameras.")
     if not radius_factor >= 1:
         raise ValueError(f"The flipping radius must reach every point: a factor of at least 1, not {radius_factor:g}.")
 
     def seen_from(center: Float[np.ndarray, " 3"]) -> Bool[np.ndarray, " N"]:
-        return _seen_from(points - center, radius_factor)
+        around = flipped(torch.from_numpy(points - center), radius_factor).numpy()
+        seen = np.zeros(len(points) + 1, dtype=bool)
+        seen[_corners(np.concatenate([around, np.zeros((1, 3))]))] = True
+        return seen[:-1]
 
     views = centers.astype(np.float64)
     if threads == 1:
@@ -167,12 +172,26 @@ def hidden_point_removal(
         return np.stack(list(pool.map(seen_from, views)))
 
 
-def _seen_from(offsets: Float[np.ndarray, "N 3"], radius_factor: float) -> Bool[np.ndarray, " N"]:
-    distance = np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-12)
-    flipped = offsets + 2 * (radius_factor * distance.max() - distance) * offsets / distance
-    seen = np.zeros(len(offsets) + 1, dtype=bool)
-    seen[_corners(np.concatenate([flipped, np.zeros((1, 3))]))] = True
-    return seen[:-1]
+def require_volume(points: int) -> None:
+    """Refuse clouds that are too small for a hull.
+
+    Raises:
+        ValueError: Fewer than 3 points.
+    """
+    if points < 3:
+        raise ValueError(f"Hidden point removal needs at least 3 points, not {points}.")
+
+
+def flipped(offsets: Float64[Tensor, "*S N 3"], radius_factor: float) -> Float64[Tensor, "*S N 3"]:
+    """Flip points about each camera at a sphere around it: what is seen comes to lie on the hull.
+
+    Args:
+        offsets: From the camera to each point.
+        radius_factor: R as a multiple of the largest distance.
+    """
+    distance = (offsets * offsets).sum(dim=-1, keepdim=True).sqrt().clamp(min=1e-12)
+    largest = distance.amax(dim=-2, keepdim=True)
+    return offsets + 2 * (radius_factor * largest - distance) * offsets / distance
 
 
 def _corners(points: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "F 3"]:

@@ -10,13 +10,13 @@ import pointmcd.batched_render
 import pointmcd.batched_visibility
 from benchmarks import bm_prepare, rows
 from benchmarks.bm_prepare import grid_masks, made_clouds, overlap
-from pointmcd.batched_render import batched_downsample, batched_draw_points
+from pointmcd.batched_render import batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
-from pointmcd.cameras import rig, ring
+from pointmcd.cameras import rig, ring, to_camera, to_pixels
+from pointmcd.discs import radius_for, shade
 from pointmcd.render import draw_points
-from pointmcd.teachers import to_input_size
 from pointmcd.types import Cameras
-from pointmcd.visibility import hidden_point_removal
+from pointmcd.visibility import HPR_RADIUS_FACTOR, flipped, hidden_point_removal
 
 CLOUDS = 6
 CAMERAS = ring(3)
@@ -143,24 +143,10 @@ def test_points_beside_and_behind_the_cameras_are_left_out_alike(clouds: np.ndar
     assert np.array_equal(drawn(far, narrow), alone)
 
 
-def test_bounds_on_memory_change_no_image(clouds: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_on_memory_changes_no_image(clouds: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn(clouds[:2], CAMERAS)
-    for bound in ("DISTANCES_AT_A_TIME", "WRITES_AT_A_TIME"):
-        monkeypatch.setattr(pointmcd.batched_render, bound, 30_000)
+    monkeypatch.setattr(pointmcd.batched_render, "WRITES_AT_A_TIME", 30_000)
     assert np.array_equal(drawn(clouds[:2], CAMERAS), whole)
-
-
-@pytest.mark.parametrize("size", [8, 48, 96, 97, 200, 224])
-def test_batched_images_are_downsampled_to_the_same_bytes(size: int) -> None:
-    images = torch.from_numpy(np.random.default_rng(size).integers(0, 256, (2, 3, 224, 224), dtype=np.uint8))
-    alone = to_input_size(images.flatten(0, 1)[:, None], size).view(2, 3, size, size)
-    assert torch.equal(batched_downsample(images, size), alone)
-
-
-def test_edges_between_black_and_white_are_downsampled_to_the_same_bytes() -> None:
-    board = (np.indices((224, 224)) // 7).sum(axis=0) % 2 * 255
-    images = torch.from_numpy(board.astype(np.uint8))[None]
-    assert torch.equal(batched_downsample(images, 96), to_input_size(images[:, None], 96)[:, 0])
 
 
 def test_no_step_mixes_the_points_device_with_the_cpu() -> None:
@@ -168,16 +154,13 @@ def test_no_step_mixes_the_points_device_with_the_cpu() -> None:
         "meta"
     )  # refuses to be mixed with the CPU as a GPU does; steps that read values stop there
     points, inside = torch.empty(2, 64, 3, device=elsewhere), torch.empty(2, 3, 64, 3, device=elsewhere)
-    distances, nearest = pointmcd.batched_render._nearest(points, 16)
-    flipped = pointmcd.batched_visibility._flipped(points, torch.empty(2, 3, device=elsewhere))
-    images = torch.empty(2, 3, 224, 224, dtype=torch.uint8, device=elsewhere)
+    nearest = torch.empty(2, 64, 16, dtype=torch.int64, device=elsewhere)
+    search = pointmcd.batched_visibility._Search.around(flipped(points.double(), HPR_RADIUS_FACTOR))
     made = [
-        nearest,
-        pointmcd.batched_render._disc_radius(distances),
-        pointmcd.batched_render._to_camera(points, CAMERAS),
-        pointmcd.batched_render._shade(inside, points, CAMERAS),
-        batched_downsample(images, 96),
-        pointmcd.batched_visibility._Search.around(flipped).corners,
-        pointmcd.batched_visibility._Search.around(flipped).invented,
+        radius_for(pointmcd.batched_render._reach(points, nearest)),
+        to_pixels(to_camera(points, CAMERAS), CAMERAS),
+        shade(inside, inside, points.new_tensor(2.0)),
+        search.corners,
+        search.invented,
     ]
     assert {tensor.device for tensor in made} == {elsewhere}

@@ -10,8 +10,8 @@ import pytest
 import pointmcd.render
 from benchmarks.bm_prepare import made_clouds, plain_images, plain_normals
 from pointmcd.cameras import rig, ring, to_camera, to_pixels
+from pointmcd.discs import NEAR
 from pointmcd.render import (
-    NEAR,
     disc_radius,
     draw_points,
     estimate_normals,
