@@ -147,9 +147,7 @@ def test_in_evaluation_a_shape_does_not_depend_on_its_batch(name: str) -> None:
     encoder = lived_in(name)
     points = cloud(shapes=3, points=300)
     with torch.inference_mode():
-        torch.testing.assert_close(
-            encoder(points[1:2]).values, encoder(points).values[1:2], rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(encoder(points[1:2]).values, encoder(points).values[1:2], rtol=1e-4, atol=1e-4)
 
 
 @EVERY
