@@ -41,6 +41,7 @@ from viz.server.inside import Inside
 from viz.server.names import Names
 from viz.server.sessions import Sessions
 from viz.server.settings import forwarded_allow_ips, free_port, settings_from
+from viz.server.tidying import tidying
 from viz.server.uploads import Uploads
 from viz.theme import DARK, LIGHT
 
@@ -75,7 +76,7 @@ DELETE_CACHE = (600, 7200)
 # active is forgotten first.
 SESSIONS_KEPT = 100
 TOKENS_KEPT = 1000  # that are found again after a reload; each is a path and a name
-QUEUE_SIZE = 64
+QUEUE_SIZE = 128
 # Questions of the winners' slider wait for no queue: few at a time, each for a moment, and DGCNN gets fewer points, so
 # that it takes no longer than a second.
 QUESTIONS_WAITING = 3
@@ -761,7 +762,7 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         app_kwargs={
             "routes": [plotly_route(), *uploads.routes()],
             "middleware": [Middleware(Guard, settings=settings, names=names, sessions=sessions)],
-            "lifespan": uploads.lifespan,
+            "lifespan": tidying(uploads, sessions),
         },
     )  # fmt: skip
     return page

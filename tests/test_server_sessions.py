@@ -26,7 +26,7 @@ from tests.loopback import (
 )
 from viz.server.folder import OwnFolder
 from viz.server.inside import Inside
-from viz.server.sessions import IDLE_S, PLACES_AN_ADDRESS, Busy, Sessions
+from viz.server.sessions import IDLE_S, LEFT_S, PLACES_AN_ADDRESS, Busy, Sessions
 from viz.server.uploads import BYTES_A_CLIENT, FILES_A_CLIENT, Uploads
 
 OPTIONS = ["pointnet", "auto", 4, 256, 0, 30, "auto"]
@@ -105,6 +105,21 @@ def test_a_page_has_four_places_and_so_has_all_that_comes_from_one_address_witho
         room.waiting = [("busy", "class")] * PLACES_AN_ADDRESS
         with pytest.raises(Busy):
             room.sessions.check_place("page", "class")
+
+
+def test_a_visit_is_let_go_of_when_its_page_has_been_closed_for_a_while() -> None:
+    room = Room(kept=9)
+    with room.sessions.open_page("open", "a"):
+        with room.sessions.open_page("closed", "a"):
+            room.now += 2 * LEFT_S
+            room.sessions.forget_left()
+            assert room.forgotten == []
+        room.now += LEFT_S - 1
+        room.sessions.forget_left()
+        assert room.forgotten == []
+        room.now += 2
+        room.sessions.forget_left()
+        assert room.forgotten == ["closed"]
 
 
 def test_answers_to_calls_without_a_session_are_not_kept_for_ever() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,6 +13,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
+from viz.server.mishaps import tell
 from viz.server.names import Forbidden, Names
 from viz.server.sessions import Busy, Sessions
 from viz.server.settings import USER, Settings
@@ -43,8 +43,6 @@ _CONTENT_POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {frames}"
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -90,10 +88,10 @@ class Guard:
             await _answer(refused, scope, incoming, outgoing)
         except Busy as busy:
             await _answer(Refused(503, str(busy), Retry_After="5"), scope, incoming, outgoing)
-        except Exception as error:  # noqa: BLE001  one line for whatever a stranger's request makes Gradio trip over
+        except Exception as error:  # noqa: BLE001  an answer for whatever a stranger's request makes Gradio trip over
             if incoming.left:
                 return
-            _log.warning("%s %s: %s: %s", scope["method"], scope["path"][:80], type(error).__name__, str(error)[:200])
+            tell(error, f"{scope['method']} {scope['path'][:80]!r}")
             if not outgoing.started:
                 await _answer(Refused(500, "The server could not answer this question."), scope, incoming, outgoing)
 

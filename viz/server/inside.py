@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+from viz.server.mishaps import BriefTraceback
 
 
 class Inside:
@@ -17,6 +20,8 @@ class Inside:
 
     def __init__(self, page: Any) -> None:
         self._page = page
+        # Its queue prints some forty lines for each answer that fails, which anybody can cause.
+        vars(sys.modules[type(page._queue).__module__])["traceback"] = BriefTraceback
 
     def waiting(self) -> Iterator[tuple[str, str]]:
         """Name session and address of each question that waits in the queue or is being answered."""

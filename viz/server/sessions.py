@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 PLACES = 4  # in the queue, for one visitor
-PLACES_AN_ADDRESS = 32  # of the queue's 64: a class behind one router shares them
+PLACES_AN_ADDRESS = 64  # of the 128 in all: a class behind one router shares them
 LIVE_AN_ADDRESS = 60  # of the visits that are kept
 IDLE_S = 60  # a visit without an open page makes room this long after its last touch
+LEFT_S = 300  # and is let go of so long after it, though nobody needs the room
 ANSWERS_KEPT = 128  # of calls without a session
 
 
@@ -77,6 +78,14 @@ class Sessions:
                 return
         raise Busy("This server has as many visitors as it can take: try again in a minute.")
 
+    def forget_left(self) -> None:
+        """Let go of the visits whose page was closed a while ago: each keeps some 7 MB of pictures."""
+        working = {session for session, _ in self._waiting()}
+        for session, known in list(self._sessions.items()):
+            if not known.pages and session not in working and self._clock() - known.used > LEFT_S:
+                del self._sessions[session]
+                self._forget(session)
+
     def admit_call(self, session: str) -> None:
         """Let in a call of a program that has no session: its answer is kept until enough others have come."""
         self._calls[session] = None
@@ -92,8 +101,11 @@ class Sessions:
         """
         if sum(known.pages > 0 for known in self._sessions.values() if known.address == address) >= LIVE_AN_ADDRESS:
             raise Busy("Too many pages are open at your address: close one, then reload.")
+
         # A page goes before whatever never had one: else a flood of invented names would keep pages out.
-        idle_or_invented = lambda known: not known.had_page or self._clock() - known.used > IDLE_S  # noqa: E731
+        def idle_or_invented(known: _Session) -> bool:
+            return not known.had_page or self._clock() - known.used > IDLE_S
+
         known = self._let_in(session, address, idle_or_invented)
         known.pages += 1
         known.had_page = True

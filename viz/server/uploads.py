@@ -30,7 +30,6 @@ BYTES_A_CLIENT = 500 * 2**20
 BYTES_IN_ALL = 2 * 2**30
 UPLOADS_A_CLIENT = 4  # at once
 UPLOADS_IN_ALL = 16
-SWEEP_S = 10
 SILENCE_S = 30  # an upload that sends nothing for so long is given up
 _FORM_OVERHEAD = 2**16  # what a form with one file adds to it
 _TOO_BIG = "The file exceeds the maximum allowed size of {:.0f} MB: save a smaller version."
@@ -70,22 +69,10 @@ class Uploads:
             Route("/gradio_api/upload_progress", self._tell_progress),
         ]
 
-    @contextlib.asynccontextmanager
-    async def lifespan(self, _app: Any) -> AsyncIterator[None]:
-        """Keep the folder in bounds while the server runs, and delete what it took at the end."""
-
-        async def keep_in_bounds() -> None:
-            while True:
-                await asyncio.sleep(SWEEP_S)
-                await run_in_threadpool(self.make_room, "", 0)
-
-        sweeping = asyncio.create_task(keep_in_bounds())
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-            for name in list(self._owners):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+    def clear(self) -> None:
+        """Delete what this server took."""
+        for name in list(self._owners):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def make_room(self, client: str, coming: int) -> bool:
         """Delete what is too old, and this client's oldest files as far as needed; say whether there is room now."""

@@ -1,0 +1,30 @@
+"""How does what goes wrong get into the log, without a stranger filling it?"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+
+_log = logging.getLogger(__name__)
+_told: set[tuple[str, str, int]] = set()
+
+
+def tell(error: BaseException, of: str) -> None:
+    """Log a mishap: whole where it is the first one at its place in the code, in one line from then on."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = (type(error).__name__, frames[-1].filename, frames[-1].lineno or 0) if frames else ("", "", 0)
+    first = place not in _told
+    _told.add(place)
+    message = " ".join(str(error).split())[:200]
+    _log.warning("%s: %s: %s", of, type(error).__name__, message, exc_info=error if first else None)
+
+
+class BriefTraceback:
+    """Stands for the module `traceback` where another library prints whatever its visitors cause."""
+
+    @staticmethod
+    def print_exc() -> None:
+        error = sys.exception()
+        if error is not None:
+            tell(error, "an answer failed")
