@@ -223,11 +223,7 @@ OFFICIAL: dict[str, Released] = {
     "DGCNN_Cls_Distiller": Released(
         lambda: build_network({"kind": "student", "encoder": "dgcnn"}),
         (
-            *(
-                pair
-                for i in (1, 2, 3, 4)
-                for pair in norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")
-            ),
+            *(pair for i in (1, 2, 3, 4) for pair in norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")),
             *norm_pair("ms_fusion", "encoder.fusion"),
             *_HEAD,
         ),

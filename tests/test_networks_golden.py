@@ -87,7 +87,9 @@ def t_net(state: State, key: str, x: Tensor) -> Tensor:
         h = F.relu(norm(state, f"{key}.bn{i}", h))
     h = h.amax(2)
     for i in (1, 2):
-        h = F.relu(norm(state, f"{key}.bn{i + 3}", F.linear(h, state[f"{key}.fc{i}.weight"], state[f"{key}.fc{i}.bias"])))
+        h = F.relu(
+            norm(state, f"{key}.bn{i + 3}", F.linear(h, state[f"{key}.fc{i}.weight"], state[f"{key}.fc{i}.bias"]))
+        )
     offset = F.linear(h, state[f"{key}.fc3.weight"], state[f"{key}.fc3.bias"])
     return offset.view(-1, x.shape[1], x.shape[1]) + torch.eye(x.shape[1])
 

@@ -8,8 +8,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, LinearNorm
-from pointmcd.networks.encoders.curvenet_parts import COUNTS, LEVEL_NEIGHBOURS, NEIGHBOURS, RADII, WIDTHS
-from pointmcd.networks.encoders.curvenet_parts import CurveNetPartEncoder
+from pointmcd.networks.encoders.curvenet_parts import (
+    COUNTS,
+    LEVEL_NEIGHBOURS,
+    NEIGHBOURS,
+    RADII,
+    WIDTHS,
+    CurveNetPartEncoder,
+)
 from pointmcd.networks.layers import Level, interpolate, pick
 from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
@@ -80,8 +86,10 @@ class CurveNetParts(nn.Module):
         x = x * torch.sigmoid(self.excite(self.squeeze(x.mean(dim=1))))[:, None]
         logits: Tensor = self.output(self.dropout(x))
         # Clouds of more points than the finest resolution read their neighbours' answers.
-        return logits if len(cloud.points[0]) == len(coarse.points[0]) else interpolate(
-            cloud.points, coarse.points, logits
+        return (
+            logits
+            if len(cloud.points[0]) == len(coarse.points[0])
+            else interpolate(cloud.points, coarse.points, logits)
         )
 
 
