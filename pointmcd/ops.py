@@ -191,6 +191,11 @@ def farthest_first_order(points: Float[Tensor, "B N 3"], count: int) -> Int[Tens
     first = (points - middle).square().sum(-1).argmax(dim=1)
     chosen, distance = _choose_farthest(points, count, first)
     rest = distance.scatter(1, chosen, float("inf")).argsort(dim=1, descending=True, stable=True)[:, count:]
+    # A repeated point stands beside its twin, which is as far from the chosen ones.
+    listed = points.gather(1, rest[..., None].expand(-1, -1, 3))
+    repeats = torch.zeros_like(rest)
+    repeats[:, 1:] = (listed[:, 1:] == listed[:, :-1]).all(dim=-1)
+    rest = rest.gather(1, repeats.argsort(dim=1, stable=True))
     return torch.cat([chosen, rest], dim=1)
 
 

@@ -135,7 +135,7 @@ def test_permuting_points_permutes_features_and_keeps_the_summary(name: str, siz
 def test_repeated_points_change_nothing_in_pointnet2(size: float) -> None:
     encoder = lived_in("pointnet2")
     points = cloud(points=560) * size
-    padded = torch.cat([points, points[:, 100:180]], dim=1)
+    padded = torch.cat([points, points[:, :400]], dim=1)
     with torch.inference_mode():
         bare, full = encoder(points), encoder(padded)
     assert torch.equal(full.index, bare.index)

@@ -195,3 +195,31 @@ def test_balls_on_a_line_by_hand() -> None:
 def test_an_empty_ball_query_is_refused(radius: float, k: int) -> None:
     with pytest.raises(ValueError, match="A ball query needs"):
         ball_query(torch.zeros(1, 4, 3), torch.zeros(1, 1, 3), radius=radius, k=k)
+
+
+def test_the_farthest_first_order_begins_with_farthest_points_and_ends_with_repeats() -> None:
+    points = torch.rand(2, 40, 3, generator=torch.Generator().manual_seed(3))
+    repeated = torch.cat([points, points[:, 5:15]], dim=1)
+    order = ops.farthest_first_order(repeated, 20)
+    assert torch.equal(order.sort(dim=1).values, torch.arange(50).expand(2, -1))
+    assert torch.equal(order[:, :40], ops.farthest_first_order(points, 20))
+    assert torch.equal(order[:, :7], ops.farthest_first_order(repeated, 7)[:, :7])
+    for shape, chosen in zip(repeated, order, strict=True):
+        expected = ops.farthest_point_sampling(shape[None], 20, start=int(chosen[0]))
+        assert torch.equal(chosen[:20], expected[0])
+
+
+def test_the_farthest_first_order_does_not_depend_on_how_points_are_listed() -> None:
+    points = torch.rand(1, 60, 3, generator=torch.Generator().manual_seed(4))
+    turned = torch.randperm(60, generator=torch.Generator().manual_seed(5))
+    order, again = ops.farthest_first_order(points, 25)[0], ops.farthest_first_order(points[:, turned], 25)[0]
+    assert torch.equal(points[0, order], points[0, turned][again])
+
+
+def test_the_nearest_centers_come_nearest_first() -> None:
+    centers = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [5, 0, 0]]])
+    distance, index = ops.nearest_centers(torch.tensor([[[0.9, 0, 0]]]), centers, 2)
+    assert index.tolist() == [[[1, 0]]]
+    torch.testing.assert_close(distance, torch.tensor([[[0.1, 0.9]]]))
+    with pytest.raises(ValueError, match="no 4 nearest"):
+        ops.nearest_centers(centers, centers, 4)

@@ -11,10 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pointmcd.ops import gather, nearest_centers
-from pointmcd.students.layers import DenseNorm
-
-# Without gradients, groups pass through their layers in blocks of so many elements, which stay in the cache.
-CACHED_ELEMENTS = 1 << 17
+from pointmcd.students.layers import DenseNorm, cached_blocks
 
 
 class Level(NamedTuple):
@@ -81,16 +78,15 @@ class GroupLayers(nn.Module):
         folded = [layer.folded() for layer in middle]
         last_weight, last_bias = last.folded()
         maxima = own.new_empty(len(own), len(last_bias))
-        step = max(1, CACHED_ELEMENTS // (near.shape[1] * len(last_bias)))
-        for start in range(0, len(near), step):
-            index = near[start : start + step]
+        for block in cached_blocks(own, near.shape[1] * len(last_bias)):
+            index = near[block]
             edges = around.index_select(0, index.flatten())
-            edges.view(*index.shape, -1).add_(own[start : start + step, None])
+            edges.view(*index.shape, -1).add_(own[block, None])
             F.leaky_relu_(edges, first.slope)
             for layer, (weight, bias) in zip(middle, folded, strict=True):
                 edges = F.leaky_relu_(torch.addmm(bias, edges, weight.T), layer.slope)
             products = (edges @ last_weight.T).view(*index.shape, -1)
-            torch.amax(products, dim=1, out=maxima[start : start + step])
+            torch.amax(products, dim=1, out=maxima[block])
         return F.leaky_relu_(maxima.add_(last_bias), last.slope)
 
     def _dense_layers(self) -> list[DenseNorm]:
@@ -123,7 +119,7 @@ class ContextDense(DenseNorm):
 def interpolate(
     points: Float[Tensor, "B N 3"], centers: Float[Tensor, "B M 3"], values: Float[Tensor, "B M C"]
 ) -> Float[Tensor, "B N C"]:
-    """Carry features from centers to points: the three nearest, weighted by inverse squared distance (PointNet++, Eq. 2).
+    """Carry features from centers to points: the three nearest, by inverse squared distance (PointNet++, Eq. 2).
 
     A point that is a center keeps its center's features.
     """

@@ -12,9 +12,9 @@ from torch.autograd.function import once_differentiable
 
 from pointmcd.projection import PointFeatures, Projection, project
 
-
 # Values that are used at once are computed by blocks of so many, which stay in a core's cache.
 CACHED_ELEMENTS = 1 << 17
+GPU_ELEMENTS = 1 << 26
 
 
 class DenseNorm(nn.Module):
@@ -60,9 +60,10 @@ class DenseNorm(nn.Module):
     def group_maximum(self, x: Float[Tensor, "*groups k C"]) -> Float[Tensor, "*groups D"]:
         """Compute `self(x).amax(dim=-2)` in the same way."""
         norm, sign = self.norm, self._sign()
-        groups = x.flatten(0, -3)
-        weight = (self.linear.weight * sign[:, None]).to(x.dtype)
-        extreme, mean, variance = _GroupMaximum.apply(groups, weight)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
+        weight = self.linear.weight * sign[:, None]
+        groups = x.flatten(0, -3).to(weight.dtype)
+        with torch.autocast(x.device.type, enabled=False):  # variances want full precision
+            extreme, mean, variance = _GroupMaximum.apply(groups, weight)  # type: ignore[no-untyped-call]  # torch leaves `apply` untyped
         own = 0.0 if self.linear.bias is None else self.linear.bias
         if self.training:
             rows = groups.shape[0] * groups.shape[1]
@@ -121,7 +122,7 @@ class _GroupMaximum(torch.autograd.Function):
         total, square = x.new_zeros(len(weight)), x.new_zeros(len(weight))
         places = torch.arange(members, dtype=x.dtype, device=x.device)[:, None]
         pivot = x.mean(dim=(0, 1)) @ weight.T  # of values far from zero the sums of squares would cancel
-        for block in _blocks(count, members * len(weight)):
+        for block in cached_blocks(x, members * len(weight)):
             product = F.linear(x[block], weight)
             largest = product.amax(dim=1)
             extreme[block] = largest
@@ -149,7 +150,7 @@ class _GroupMaximum(torch.autograd.Function):
         constant = offset @ weight
         by_x, by_weight = torch.empty_like(x), torch.zeros_like(weight)
         moments, total = x.new_zeros(x.shape[2], x.shape[2]), x.new_zeros(x.shape[2])
-        for block in _blocks(count, members * len(weight)):
+        for block in cached_blocks(x, members * len(weight)):
             rows = x[block].flatten(0, 1)
             sparse = by_extreme.new_zeros(len(x[block]), members, len(weight))
             sparse.scatter_(1, winners[block, None], by_extreme[block, None])
@@ -163,10 +164,10 @@ class _GroupMaximum(torch.autograd.Function):
         return by_x, by_weight
 
 
-def _blocks(count: int, elements: int) -> list[slice]:
-    """Cut rows of so many elements into blocks that stay in a core's cache."""
-    step = max(1, CACHED_ELEMENTS // elements)
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+def cached_blocks(rows: Tensor, elements: int) -> list[slice]:
+    """Cut rows, each worth so many elements, into blocks that stay in a core's cache; on a GPU, in its memory."""
+    step = max(1, (CACHED_ELEMENTS if rows.device.type == "cpu" else GPU_ELEMENTS) // elements)
+    return [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
 
 
 class _Moments(torch.autograd.Function):

@@ -30,7 +30,8 @@ class LinearNorm(DenseNorm):
         super().__init__(inputs, outputs, slope=1.0)
 
     def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
-        return self.norm(x.flatten(0, -2)).view(x.shape)
+        normalised: Tensor = self.norm(x.flatten(0, -2))
+        return normalised.view(x.shape)
 
 
 class LocalAggregation(nn.Module):
@@ -46,7 +47,8 @@ class LocalAggregation(nn.Module):
     ) -> Float[Tensor, "B N C"]:
         difference = gather(x, near) - x[:, :, None]
         edges = F.leaky_relu(difference + self.position(edge_positions(points, near)), SLOPE)
-        return self.layer(edges).mean(dim=2)
+        values: Tensor = self.layer(edges)
+        return values.mean(dim=2)
 
 
 def edge_positions(points: Float[Tensor, "B N 3"], near: Int[Tensor, "B N k"]) -> Float[Tensor, "B N k 9"]:
@@ -93,7 +95,8 @@ class Walk(nn.Module):
 
     def _follow(self, current: Float[Tensor, "B L C"], descriptor: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
         """Move the curve's descriptor towards where it stands, by a momentum that is learnt (Eq. 4)."""
-        share = self.momentum(torch.cat([current, descriptor], dim=-1)).softmax(dim=-1)
+        scores: Tensor = self.momentum(torch.cat([current, descriptor], dim=-1))
+        share = scores.softmax(dim=-1)
         return current * share[..., :1] + descriptor * share[..., 1:]
 
 

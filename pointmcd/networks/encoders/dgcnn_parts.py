@@ -1,4 +1,4 @@
-"""How does DGCNN encode points for part segmentation? Wang et al., TOG 2019: three edge convolutions, two of two layers."""
+"""How does DGCNN encode points for part segmentation? Wang et al., TOG 2019: three edge convolutions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class DeepEdgeConv(nn.Module):
     def forward(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B N D"]:
         near = neighbourhoods(x.detach(), min(self.neighbours, x.shape[1]))
         own, difference = self.layers.first_weight.chunk(2, dim=1)
-        return self.layers(F.linear(x, own - difference), F.linear(x, difference), near)
+        reduced: Tensor = self.layers(F.linear(x, own - difference), F.linear(x, difference), near)
+        return reduced
 
 
 class DGCNNPartEncoder(nn.Module):

@@ -1,6 +1,8 @@
-"""How does FoldingNet learn shapes without labels? Yang et al., CVPR 2018: encode, then fold a square into the shape."""
+"""How does FoldingNet learn shapes without labels? Yang et al., CVPR 2018: encode, then fold a square."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +56,7 @@ def _covariances(points: Float[Tensor, "B N 3"], near: Int[Tensor, "B N k"]) -> 
 def _perceptron(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

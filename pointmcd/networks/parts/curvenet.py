@@ -8,8 +8,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, LinearNorm
-from pointmcd.networks.encoders.curvenet_parts import COUNTS, LEVEL_NEIGHBOURS, NEIGHBOURS, RADII, WIDTHS
-from pointmcd.networks.encoders.curvenet_parts import CurveNetPartEncoder
+from pointmcd.networks.encoders.curvenet_parts import (
+    COUNTS,
+    LEVEL_NEIGHBOURS,
+    NEIGHBOURS,
+    RADII,
+    WIDTHS,
+    CurveNetPartEncoder,
+)
 from pointmcd.networks.layers import Level, interpolate, pick
 from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection

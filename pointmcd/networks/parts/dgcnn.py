@@ -1,4 +1,4 @@
-"""How does DGCNN name parts? The shape's feature and category beside each point's three levels (Wang et al., TOG 2019)."""
+"""How does DGCNN name parts? The shape's feature beside each point's three levels (Wang et al., TOG 2019)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class SegmentationOutput(NamedTuple):
 
 
 class SegmentationTeacher(nn.Module):
-    """Backbone; category beside the image's summary, tiled onto the bottleneck; U-Net decoder (released code's sizes)."""
+    """Backbone; category beside the image's summary, tiled onto the bottleneck; U-Net decoder (released sizes)."""
 
     def __init__(self, *, parts: int = PARTS, categories: int = CATEGORIES) -> None:
         super().__init__()
