@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, ring
+from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, Rig
 from pointmcd.checkpoints import WEIGHTS, load_weights, read_manifest
 from pointmcd.distill import Student, StudentOutput
 from pointmcd.evaluate import cosine_matrix
@@ -137,6 +137,7 @@ def analyze(
     elevation_deg: float = 30.0,
     distance: float = DISTANCE,
     fov_deg: float = FIELD_OF_VIEW_DEG,
+    rig: Rig | None = None,
     previous: Analysis | None = None,
 ) -> Analysis:
     """Compute everything the page, the figures and the files show of one shape.
@@ -154,6 +155,7 @@ def analyze(
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
         fov_deg: Full opening angle, in degrees.
+        rig: Other cameras than that ring; it has a distance and an angle of its own.
         previous: An earlier analysis, of whatever shape. What would only be computed again is taken from it: the cloud
             of the same `Shape` object, points and seed; of the same cloud and rig the renders, the teacher's answer
             and the visibility by the same method; of all these a student's answer. Networks count as the same if their
@@ -174,7 +176,8 @@ def analyze(
     clock = _Clock()
     sampling = Sampling(shape, points, seed)
     try:
-        cameras = ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE)
+        rig = rig or Rig.ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg)
+        cameras = rig.cameras(image_size=IMAGE_SIZE)
         # From here on each name of what may be kept is the earlier analysis, or None where that has something else.
         same_cloud = previous if previous and previous.sampling == sampling else None
         cloud = same_cloud.cloud if same_cloud else clock("sample", sample_points, shape, count=points, seed=seed)
@@ -192,7 +195,7 @@ def analyze(
     except ValueError as error:  # a setting out of its range: every such message is a sentence for the user
         raise ShapeError(str(error)) from error
     notes = cloud.notes
-    if seen.method != "raycast" and distance < DISTANCE:
+    if seen.method != "raycast" and rig.distance < DISTANCE:
         notes += (f"Cameras nearer than {DISTANCE:g} radii: {seen.method} finds fewer of the visible points there.",)
     same_lesson = same_images if same_images and same_images.teacher_weights == models.weights["teacher"] else None
     if same_lesson:
