@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pointmcd.cameras import IMAGE_SIZE
+from pointmcd.cameras import IMAGE_SIZE, RIGS
 from pointmcd.types import CheckpointError, SettingError, UserError
 
 STUDENTS = ("pointnet", "dgcnn")
@@ -110,7 +110,7 @@ def _prepare(options: argparse.Namespace) -> None:
     try:
         cache = prepare_views(
             data.points, options.cache, image_size=options.image_size, views=options.views,
-            workers=options.workers or 0, device=device,
+            rig=RIGS[options.rig] if options.rig else None, workers=options.workers or 0, device=device,
         )  # fmt: skip
     except KeyboardInterrupt:
         print("pointmcd: stopped; the same command goes on where it stopped.", file=sys.stderr)
@@ -119,7 +119,7 @@ def _prepare(options: argparse.Namespace) -> None:
     done = f"Prepared {cache.prepared:,} of" if cache.prepared else "Nothing left to do for"
     print(
         f"{done} {len(data):,} clouds in {time.perf_counter() - started:.1f} s: renders at {options.image_size} px and "
-        f"visibility from {options.views} views, {megabytes:,.1f} MB in {cache.folder}."
+        f"visibility from {cache.images.shape[1]} views, {megabytes:,.1f} MB in {cache.folder}."
     )
 
 
@@ -253,7 +253,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_normalise(prepare)
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
     prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
-    prepare.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    cameras = prepare.add_mutually_exclusive_group()
+    cameras.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    cameras.add_argument("--rig", choices=RIGS, help="a rig of the paper instead")
     prepare.add_argument("--workers", type=_positive, help="processes on a CPU (default: one per core)")
     _add_device(prepare)
 

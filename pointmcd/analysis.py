@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from pointmcd import __version__
-from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, ring
+from pointmcd.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, Rig
 from pointmcd.checkpoints import WEIGHTS, entries_by_role, load_weights, read_manifest
 from pointmcd.distill import Student, StudentOutput
 from pointmcd.evaluate import cosine_matrix
@@ -138,6 +138,7 @@ def analyze(
     elevation_deg: float = 30.0,
     distance: float = DISTANCE,
     fov_deg: float = FIELD_OF_VIEW_DEG,
+    rig: Rig | None = None,
     previous: Analysis | None = None,
 ) -> Analysis:
     """Compute everything the page, the figures and the files show of one shape.
@@ -155,6 +156,7 @@ def analyze(
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
         fov_deg: Full opening angle, in degrees.
+        rig: Other cameras than that ring; it has a distance and an angle of its own.
         previous: An earlier analysis, of whatever shape. What would only be computed again is taken from it: the cloud
             of the same `Shape` object, points and seed; of the same cloud and rig the renders, the teacher's answer
             and the visibility by the same method; of all these a student's answer. Networks count as the same if their
@@ -175,7 +177,8 @@ def analyze(
     clock = _Clock(models.device)
     sampling = Sampling(shape, points, seed)
     try:
-        cameras = ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, image_size=IMAGE_SIZE)
+        rig = rig or Rig.ring(views, elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg)
+        cameras = rig.cameras(image_size=IMAGE_SIZE)
         # From here on each name of what may be kept is the earlier analysis, or None where that has something else.
         same_cloud = previous if previous and previous.sampling == sampling else None
         cloud = same_cloud.cloud if same_cloud else clock("sample", sample_points, shape, count=points, seed=seed)
@@ -193,7 +196,7 @@ def analyze(
     except SettingError as error:  # what the page and the command line catch of an analysis
         raise ShapeError(str(error)) from error
     notes = cloud.notes
-    if seen.method != "raycast" and distance < DISTANCE:
+    if seen.method != "raycast" and rig.distance < DISTANCE:
         notes += (f"Cameras nearer than {DISTANCE:g} radii: {seen.method} finds fewer of the visible points there.",)
     same_lesson = same_images if same_images and same_images.teacher_weights == models.weights["teacher"] else None
     if same_lesson:
@@ -233,8 +236,8 @@ def analyze(
         timings_ms=clock.timings_ms,
         sampling=sampling,
         settings=Settings(
-            student=student, visibility=visibility, views=views, points=points, seed=seed,
-            elevation_deg=elevation_deg, distance=distance, fov_deg=fov_deg, up=shape.up,
+            student=student, visibility=visibility, rig=rig.key, views=len(rig.azimuth_deg), points=points, seed=seed,
+            elevation_deg=rig.elevation_deg[0], distance=rig.distance, fov_deg=rig.fov_deg, up=shape.up,
         ),
     )  # fmt: skip
 

@@ -40,5 +40,5 @@ def _reach(points: Float[Tensor, "B N 3"], nearest: Int[Tensor, "B N k"]) -> Flo
     """Measure each point's distance to the neighbour that its disc reaches for."""
     around = nearest.flatten(1)[..., None].expand(-1, -1, 3)
     others = points.double().gather(1, around).unflatten(1, nearest.shape[1:])
-    distances = torch.linalg.vector_norm(others - points.double()[:, :, None], dim=-1)
+    distances: Tensor = torch.linalg.vector_norm(others - points.double()[:, :, None], dim=-1)
     return distances.sort(dim=-1).values[..., min(DISC_NEIGHBOUR, distances.shape[-1] - 1)]

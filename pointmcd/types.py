@@ -233,10 +233,11 @@ class Settings:
     Attributes:
         student: Name of the student.
         visibility: "auto", "raycast", "hpr" or "zbuffer".
-        views: Cameras on the ring.
+        rig: Key of the rig (`pointmcd.cameras.Rig.key`).
+        views: Its cameras.
         points: Points to sample.
         seed: Of the sampling.
-        elevation_deg: Of the ring, in degrees.
+        elevation_deg: Of its first camera, in degrees.
         distance: Of the cameras, in radii of the shape.
         fov_deg: Full opening angle, in degrees.
         up: The file's axis that points up.
@@ -244,6 +245,7 @@ class Settings:
 
     student: str
     visibility: str
+    rig: str
     views: int
     points: int
     seed: int

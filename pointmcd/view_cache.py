@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pointmcd.batched_render import batched_draw_points
 from pointmcd.batched_visibility import batched_hidden_point_removal
-from pointmcd.cameras import IMAGE_SIZE, ring
+from pointmcd.cameras import IMAGE_SIZE, Rig
 from pointmcd.files import errors_that_name, written_whole
 from pointmcd.render import draw_points
 from pointmcd.teachers import to_input_size
@@ -39,7 +39,7 @@ CACHE_VERSION = "1"  # part of every cache's key: raise it when renders or visib
 # What numpy raises at a damaged .npy file.
 UNREADABLE = (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, OverflowError, RecursionError,
               tokenize.TokenError)  # fmt: skip
-Job = tuple[np.ndarray, int, str, int, int]  # clouds of a chunk, number of the first, folder, pixels, views
+Job = tuple[np.ndarray, int, str, int, Rig]  # clouds of a chunk, number of the first, folder, pixels, cameras
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,7 @@ def prepare_views(
     *,
     image_size: int,
     views: int = 12,
+    rig: Rig | None = None,
     workers: int = 0,
     device: torch.device | None = None,
     batched: bool | None = None,
@@ -80,6 +81,7 @@ def prepare_views(
         folder: Caches live here, one sub-folder per content and setting.
         image_size: The teacher's input size in pixels.
         views: Cameras on the ring.
+        rig: Other cameras than that ring.
         workers: Processes on a CPU; 0 takes one per core where there is enough to do.
         device: Where to compute; None is the CPU.
         batched: Whether many clouds are computed at once in this process; None does so on any device but a CPU, where
@@ -91,7 +93,7 @@ def prepare_views(
             finished by then is kept.
         OSError: An array cannot be written; the error names it, and what was finished by then is kept.
     """
-    setting = _Setting(image_size, views, masks=True, device=_batch_device(device, batched))
+    setting = _Setting(image_size, rig or Rig.ring(views), masks=True, device=_batch_device(device, batched))
     home, prepared = _prepare(points, Path(folder), setting, workers)
     return ViewCache(
         images=read_array(home / "images.npy", mapped=True),
@@ -107,12 +109,13 @@ def prepare_renders(
     *,
     image_size: int,
     views: int = 12,
+    rig: Rig | None = None,
     workers: int = 0,
     device: torch.device | None = None,
     batched: bool | None = None,
 ) -> UInt8[np.ndarray, "S V H W"]:
     """Do `prepare_views` without visibility: of augmented clouds only the teacher's images are wanted."""
-    setting = _Setting(image_size, views, masks=False, device=_batch_device(device, batched))
+    setting = _Setting(image_size, rig or Rig.ring(views), masks=False, device=_batch_device(device, batched))
     home, _ = _prepare(points, Path(folder), setting, workers)
     return read_array(home / "images.npy", mapped=True)
 
@@ -164,31 +167,33 @@ class _Setting:
 
     Attributes:
         image_size: In pixels, of what is kept.
-        views: Cameras on the ring.
+        rig: The cameras.
         masks: Whether visibility is wanted too.
         device: Where clouds are computed in batches; None computes them one by one, over processes.
     """
 
     image_size: int
-    views: int
+    rig: Rig
     masks: bool
     device: torch.device | None
 
     def __str__(self) -> str:
         kind = ("" if self.masks else " renders alone") + ("" if self.device is None else " batched")
-        return f"{CACHE_VERSION} {self.image_size} {self.views}{kind}"
+        views = len(self.rig.azimuth_deg)
+        cameras = str(views) if self.rig == Rig.ring(views) else self.rig.key  # a ring's caches are older than rigs
+        return f"{CACHE_VERSION} {self.image_size} {cameras}{kind}"
 
 
 def _prepare(points: Float32[np.ndarray, "S N 3"], folder: Path, setting: _Setting, workers: int) -> tuple[Path, int]:
     count, size = points.shape[:2]
-    ring(setting.views)  # refuses a number of views before anything is made
+    views = len(setting.rig.azimuth_deg)
     if setting.masks and size < 3:
         raise DataError(f"Hidden point removal needs clouds of at least 3 points, not {size}.")
     home = folder / hashlib.sha256(points.tobytes() + str(setting).encode()).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
-    shapes: dict[str, tuple[int, ...]] = {"images": (count, setting.views, setting.image_size, setting.image_size)}
+    shapes: dict[str, tuple[int, ...]] = {"images": (count, views, setting.image_size, setting.image_size)}
     if setting.masks:
-        shapes["visibility"] = (count, setting.views, (size + 7) // 8)
+        shapes["visibility"] = (count, views, (size + 7) // 8)
     done_file = home / "done.json"
     starts = range(0, count, CHUNK)
     done = _read_done(done_file).intersection(starts) if _lay_out(home, shapes) else set()
@@ -246,7 +251,7 @@ def _computed(
     if setting.device is not None:
         yield _compute_batches(points, starts, home, setting, setting.device)
         return
-    jobs = [(points[start : start + CHUNK], start, str(home), setting.image_size, setting.views) for start in starts]
+    jobs = [(points[start : start + CHUNK], start, str(home), setting.image_size, setting.rig) for start in starts]
     count = min(workers or min(os.cpu_count() or 1, 1 + len(jobs) // CHUNKS_PER_START), len(jobs))
     if count == 1:  # this process, because starting another costs seconds
         yield map(_prepare_chunk, jobs)
@@ -295,8 +300,8 @@ def _cancel(futures: Iterable[Future[int]]) -> None:
 def _compute_batches(
     points: Float32[np.ndarray, "S N 3"], starts: list[int], home: Path, setting: _Setting, device: torch.device
 ) -> Iterator[int]:
-    cameras = ring(setting.views, image_size=IMAGE_SIZE)
-    clouds_per_batch = min(POINTS_PER_BATCH // points.shape[1], IMAGES_PER_BATCH // setting.views)
+    cameras = setting.rig.cameras(image_size=IMAGE_SIZE)
+    clouds_per_batch = min(POINTS_PER_BATCH // points.shape[1], IMAGES_PER_BATCH // len(cameras.azimuth_deg))
     together = max(1, clouds_per_batch // CHUNK)
     for first in range(0, len(starts), together):
         batch = starts[first : first + together]
@@ -319,8 +324,8 @@ def _start_worker() -> None:
 
 
 def _prepare_chunk(job: Job) -> int:
-    points, start, home, image_size, views = job
-    cameras = ring(views, image_size=IMAGE_SIZE)
+    points, start, home, image_size, rig = job
+    cameras = rig.cameras(image_size=IMAGE_SIZE)
     with_masks = (Path(home) / "visibility.npy").exists()
     images, visibility = [], []
     for cloud in points:

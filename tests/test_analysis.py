@@ -24,6 +24,7 @@ from pointmcd.analysis import (
     save_arrays,
     summary,
 )
+from pointmcd.cameras import Rig, two_rings
 from pointmcd.checkpoints import build_network, save_weights
 from pointmcd.distill import Student
 from pointmcd.labels import MODELNET40
@@ -254,6 +255,20 @@ def test_a_shape_of_a_few_points_is_analysed(random_models: Models, count: int) 
     result = analyze(ball(count), random_models, views=2)
     assert result.visibility.mask.shape == (2, count)
     assert np.isfinite(result.student.feature_colors).all()
+
+
+def test_a_rig_places_the_cameras_of_an_analysis(random_models: Models) -> None:
+    result = analyze(ball(), random_models, rig=Rig.two_rings(), points=50)
+    assert np.array_equal(result.cameras.world_to_camera, two_rings().world_to_camera)
+    assert result.teacher.view_features.shape[0] == 16
+
+
+def test_a_rig_that_stands_near_is_warned_of(random_models: Models) -> None:
+    far = Rig.ring(2, distance=3.0)
+    near = Rig.of_matrices(Rig.ring(2, distance=1.5).cameras().world_to_camera)
+    notes = [analyze(ball(), random_models, rig=rig, visibility="hpr", points=50).notes for rig in (near, far)]
+    assert any("nearer than 2 radii" in note for note in notes[0])
+    assert not any("nearer than 2 radii" in note for note in notes[1])
 
 
 def test_one_view_is_a_rig_too(random_models: Models) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pointmcd.cameras import DISTANCE, rig, ring, to_camera, to_pixels, two_rings
+from pointmcd.cameras import DISTANCE, RIGS, Rig, rig, rig_of_name, ring, to_camera, to_pixels, two_rings
 from pointmcd.types import Cameras
 
-RIGS = {
+CAMERAS = {
     "ring": ring(),
     "two rings": two_rings(),
     "from below": ring(5, elevation_deg=-50.0, distance=3.0, fov_deg=35.0, image_size=96),
+    "free matrices": Rig.of_matrices(ring(3, elevation_deg=10.0, distance=3.0).world_to_camera).cameras(),
     "straight down": ring(4, elevation_deg=90.0),
 }
 
 
-@pytest.fixture(params=RIGS.values(), ids=RIGS.keys())
+@pytest.fixture(params=CAMERAS.values(), ids=CAMERAS.keys())
 def cameras(request: pytest.FixtureRequest) -> Cameras:
     return request.param
 
@@ -158,3 +159,67 @@ def test_halving_the_image_halves_the_pixels() -> None:
 def test_a_bad_setting_is_refused_with_a_sentence(setting: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         ring(**setting)
+
+
+def test_the_rigs_of_the_paper_stand_at_these_angles() -> None:
+    ring12, two = RIGS["ring12"], RIGS["two-rings16"]
+    assert ring12.azimuth_deg == (0, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 330)
+    assert ring12.elevation_deg == (30,) * 12
+    assert two.azimuth_deg == (0, 45, 90, 135, 180, 225, 270, 315) * 2
+    assert two.elevation_deg == (30,) * 8 + (-30,) * 8
+
+
+def test_a_rig_of_the_paper_is_found_by_its_name() -> None:
+    assert rig_of_name("ring12") == Rig.ring(12)
+    with pytest.raises(ValueError, match="one of ring12, two-rings16, not 'ring13'"):
+        rig_of_name("ring13")
+
+
+@pytest.mark.parametrize(
+    ("placed", "key"),
+    [
+        (Rig.ring(), "ring12_e30"),
+        (Rig.ring(6, elevation_deg=-12.5), "ring6_e-12.5"),
+        (Rig.two_rings(), "two_rings16_e30"),
+        (Rig.two_rings(distance=2.5, fov_deg=45.0), "two_rings16_e30_d2.5_f45"),
+        (Rig(Rig.ring().azimuth_deg, Rig.ring().elevation_deg), "ring12_e30"),
+    ],
+)
+def test_a_key_names_the_rig(placed: Rig, key: str) -> None:
+    assert placed.key == key
+
+
+def test_whatever_moves_a_camera_changes_the_key() -> None:
+    matrices = ring(3).world_to_camera.astype(np.float64)
+    moved = matrices.copy()
+    moved[1, 2, 3] += 1e-6
+    rigs = [
+        Rig.ring(12), Rig.ring(11), Rig.ring(12, elevation_deg=30.0000001), Rig.ring(12, distance=2.0000001),
+        Rig.ring(12, fov_deg=60.0000001), Rig.two_rings(), Rig.two_rings(distance=3.0), Rig.two_rings(fov_deg=50.0),
+        Rig((0.0, 10.0), (5.0, 5.0)), Rig((0.0, 10.0), (5.0, 6.0)), Rig((0.0, 11.0), (5.0, 5.0)),
+        Rig((10.0, 0.0), (5.0, 5.0)), Rig((0.0, 10.0), (5.0, 5.0), 3.0),
+        Rig.of_matrices(matrices), Rig.of_matrices(moved), Rig.of_matrices(matrices, fov_deg=50.0),
+    ]  # fmt: skip
+    assert len({placed.key for placed in rigs}) == len(rigs)
+
+
+def test_cameras_given_as_matrices_are_those_cameras() -> None:
+    given = two_rings(distance=3.0)
+    found = Rig.of_matrices(given.world_to_camera).cameras()
+    np.testing.assert_array_equal(found.world_to_camera, given.world_to_camera)
+    np.testing.assert_allclose(found.azimuth_deg % 360, given.azimuth_deg, atol=1e-4)
+    np.testing.assert_allclose(found.elevation_deg, given.elevation_deg, atol=1e-4)
+
+
+def test_matrices_that_are_no_cameras_are_refused() -> None:
+    mirrored = ring(2).world_to_camera * np.array([[-1], [1], [1]], dtype=np.float32)
+    for matrices in (mirrored, np.zeros((2, 3, 4)), np.full((1, 3, 4), np.nan)):
+        with pytest.raises(ValueError, match="with a rotation R"):
+            Rig.of_matrices(matrices)
+
+
+def test_angles_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 azimuths do not go with 1 elevations"):
+        Rig((0.0, 1.0), (0.0,))
+    with pytest.raises(ValueError, match="finite number of degrees"):
+        Rig((float("nan"),), (0.0,))

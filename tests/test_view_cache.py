@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ import torch
 
 import pointmcd.view_cache
 from pointmcd.__main__ import main
-from pointmcd.cameras import ring
+from pointmcd.cameras import Rig, ring
 from pointmcd.files import written_whole
 from pointmcd.render import render_points
 from pointmcd.teachers import to_input_size
@@ -79,7 +80,7 @@ def test_what_was_done_before_a_failure_is_not_done_again(
 ) -> None:
     prepare_chunk = pointmcd.view_cache._prepare_chunk
 
-    def failing(job: tuple[np.ndarray, int, str, int, int]) -> int:
+    def failing(job: tuple[np.ndarray, int, str, int, Rig]) -> int:
         if job[1]:
             raise OSError("no space left")
         return prepare_chunk(job)
@@ -154,6 +155,22 @@ def test_other_points_or_settings_have_a_cache_of_their_own(clouds: np.ndarray, 
         for points, size in ((few, 16), (few, 24), (few[:, ::-1].copy(), 16))
     }
     assert len(folders) == 3
+
+
+def test_a_rings_cache_is_found_where_it_lay_before_there_were_rigs(cache: ViewCache, clouds: np.ndarray) -> None:
+    before = hashlib.sha256(clouds.tobytes() + f"1 48 {VIEWS}".encode()).hexdigest()[:16]
+    assert cache.folder.name == before
+    again = prepare_views(clouds, cache.folder.parent, image_size=48, rig=Rig.ring(VIEWS))
+    assert (again.prepared, again.folder) == (0, cache.folder)
+
+
+def test_another_rig_has_a_cache_of_its_own_with_its_own_cameras(clouds: np.ndarray, tmp_path: Path) -> None:
+    rigs = [Rig.ring(2), Rig.ring(2, elevation_deg=10.0), Rig.ring(2, distance=3.0), Rig((0.0, 90.0), (0.0, -30.0))]
+    caches = [prepare_views(clouds[:1], tmp_path, image_size=16, rig=rig, workers=1) for rig in rigs]
+    assert len({cache.folder for cache in caches}) == len(rigs)
+    for rig, cache in zip(rigs, caches, strict=True):
+        seen = hidden_point_removal(clouds[0].astype(np.float64), rig.cameras().centers)
+        assert np.array_equal(cache.masks(np.array([0]), 37)[0], seen)
 
 
 def test_a_lost_array_is_made_again_although_every_chunk_was_done(
