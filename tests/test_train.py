@@ -298,13 +298,13 @@ def test_a_checkpoint_of_another_network_is_refused(task: Task, whole_run: tuple
         fewer.run(whole_run[0])
 
 
-@pytest.mark.parametrize("content", [b"damaged", None, "a list"])
+@pytest.mark.parametrize("content", [b"damaged", None, "other names"])
 def test_a_damaged_checkpoint_is_refused_with_a_sentence(
     task: Task, whole_run: tuple[Path, dict[str, Tensor]], tmp_path: Path, content: bytes | str | None
 ) -> None:
     whole = (whole_run[0] / "checkpoint.pt").read_bytes()
-    if content == "a list":
-        train._write_state(tmp_path / "checkpoint.pt", [1])  # type: ignore[arg-type]
+    if content == "other names":
+        train._write_state(tmp_path / "checkpoint.pt", {"state": [1]})
     else:
         (tmp_path / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"is damaged; remove it to train from the start\.$"):
