@@ -55,7 +55,7 @@ class Visitors:
         """What each open pane shows."""
         page.mouse.move(1, 1)
         wait_until_shown(page)
-        panes = ["main", "compare"] if page.evaluate("() => window.pointmcdViewer.state.compare") else ["main"]
+        panes = ["main", "compare"] if page.evaluate("() => window.pointmcdViewer.comparing") else ["main"]
         return {pane: picture_of(page, pane) for pane in panes}
 
     def pictures_afresh(self, address: str, file: Path | None) -> dict[str, np.ndarray]:
@@ -161,7 +161,7 @@ def visitors() -> Iterator[Visitors]:
 @pytest.fixture(scope="module")
 def page(visitors: Visitors) -> Iterator[Any]:
     """One page for all changes: each comes after those of the tests before it, as in a long visit."""
-    page = visitors.open("/#compare=1")
+    page = visitors.open("/#compare=1&color=wins")
     yield page
     close(page)
 
@@ -214,7 +214,7 @@ def test_a_file_of_ones_own_after_another_is_drawn(page: Any, visitors: Visitors
 
 
 def test_a_graphics_card_without_vertex_arrays_draws_each_shape_too(visitors: Visitors) -> None:
-    page = visitors.open("/#compare=1", script=WITHOUT_VERTEX_ARRAYS)
+    page = visitors.open("/#compare=1&color=wins", script=WITHOUT_VERTEX_ARRAYS)
     for key in SIX[:3]:
         choose(page, key)
         assert visitors.differences(page) == []
@@ -226,7 +226,7 @@ def test_the_picture_that_is_downloaded_is_the_stage(visitors: Visitors, tmp_pat
     context = visitors.context.browser.new_context(
         viewport={"width": 1201, "height": 760}, device_scale_factor=2, reduced_motion="reduce"
     )
-    page = Visitors(context, visitors.address).open("/?example=guitar#compare=1&point=100")
+    page = Visitors(context, visitors.address).open("/?example=guitar#compare=1&color=wins&point=100")
     choose(page, "lamp")
     pin(page)
     shown = visitors.pictures(page)

@@ -623,6 +623,7 @@ class Viewer {
       get seen() { return viewer.data ? viewer.data.seenInView[viewer.state.view].reduce((sum, bit) => sum + bit, 0) : null; },
       get strong() { return viewer.painted ? viewer.painted.strong.reduce((sum, bit) => sum + bit, 0) : null; },
       get camera() { return structuredClone(viewer.main?.camera ?? null); },
+      get comparing() { return Boolean(viewer.data && viewer.comparing); },
       get compareCamera() { return structuredClone(viewer.compare?.camera ?? null); },
       // The scene as a PNG, as the address of its data.
       picture: () => viewer.main?.toImage() ?? null,
