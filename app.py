@@ -30,8 +30,8 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 from starlette.middleware import Middleware
 
-from pointmcd.shapes import EXTENSIONS, load_shape
-from pointmcd.types import CheckpointError, ShapeError
+from pointmcd.records import CheckpointError, ShapeError
+from pointmcd.shapes.load import EXTENSIONS, load_shape
 from viz.bundle import make_bundle, points_from_base64
 from viz.cells import Cells
 from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, in_place, plotly_route
@@ -46,8 +46,8 @@ from viz.server.uploads import Uploads
 from viz.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
-    from pointmcd.analysis import Models
-    from pointmcd.types import Analysis, Shape
+    from pointmcd.records import Analysis, Shape
+    from pointmcd.weights.models import Models
 
 HERE = Path(__file__).resolve().parent
 EXAMPLE_FOLDER = HERE / "examples" / "shapes"
@@ -367,7 +367,7 @@ def analyse(opened: Opened, options: Options, models: Models, *, before: Shown |
         ShapeError: The shape cannot be analysed.
         CheckpointError: The student has no usable weights.
     """
-    from pointmcd.analysis import analyze
+    from pointmcd.analysis.analyze import analyze
 
     previous = before.analysis if before else None
     with _ANALYSING:
@@ -596,7 +596,7 @@ def kept_predictor(get_models: Callable[[], Models]) -> Callable[[dict[str, Any]
     turn, asking = threading.Lock(), threading.BoundedSemaphore(QUESTIONS_WAITING)
 
     def predict_kept(question: dict[str, Any]) -> dict[str, Any]:
-        from pointmcd.analysis import predict_points
+        from pointmcd.analysis.analyze import predict_points
 
         if not asking.acquire(blocking=False):
             return {"busy": True}
@@ -707,14 +707,14 @@ def turn(visit: Visit, up: str) -> tuple[Visit, Any, Any]:
 
 def summary_of(shown: Shown) -> dict[str, Any]:
     """The object that the command line prints with --json; its timings are of the stages that were computed."""
-    from pointmcd.analysis import summary
+    from pointmcd.analysis.export import summary
 
     return summary(shown.analysis)
 
 
 def write_npz(shown: Shown, path: Path) -> None:
     """Write the arrays that the command line writes with --out."""
-    from pointmcd.analysis import save_arrays
+    from pointmcd.analysis.export import save_arrays
 
     save_arrays(shown.analysis, path)
 

@@ -21,13 +21,13 @@ import torch
 from benchmarks import rows
 from benchmarks.rows import Row
 from pointmcd import analyze, load_models, load_shape
-from pointmcd.analysis import Models
-from pointmcd.cameras import ring
-from pointmcd.render import render_points
-from pointmcd.shapes import sample_points
-from pointmcd.synthetic import make_shape
-from pointmcd.types import Analysis, Shape
-from pointmcd.visibility import visible_points
+from pointmcd.data.synthetic import make_shape
+from pointmcd.records import Analysis, Shape
+from pointmcd.scene.cameras import ring
+from pointmcd.scene.render import render_points
+from pointmcd.scene.visibility import visible_points
+from pointmcd.shapes.sample import sample_points
+from pointmcd.weights.models import Models
 
 ABOUT = "One analysis: its stages, large files, what a repetition costs, and how cost grows with the sizes."
 WARM_RUNS = 15
@@ -170,7 +170,7 @@ class _WatchedReaders:
             for child in children.read_text().split():
                 with suppress(OSError, StopIteration):  # it ended meanwhile
                     # Between fork and exec a child still has this process's memory.
-                    if b"pointmcd.reading" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                    if b"pointmcd.shapes.reading" not in Path(f"/proc/{child}/cmdline").read_bytes():
                         continue
                     lines = Path(f"/proc/{child}/status").read_text().splitlines()
                     peak_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

@@ -1,6 +1,6 @@
 """How fast does DGCNN learn with edge convolutions that hold no edges?
 
-Run `python -m benchmarks.bm_edgeconv [--device cuda]`; tests/test_students.py holds fast form and twin equal.
+Run `python -m benchmarks.bm_edgeconv [--device cuda]`; tests/networks/test_students.py holds fast form and twin equal.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from benchmarks import rows
 from benchmarks.edge_twin import NaiveStudent
 from benchmarks.rows import Row, alternating, peak_gpu_memory, peak_memory
-from pointmcd.distill import Student, distillation_loss, smoothed_cross_entropy
-from pointmcd.recipes import SGD_MOMENTUM, get_recipe
+from pointmcd.networks.student import Student
+from pointmcd.tasks.losses import distillation_loss, smoothed_cross_entropy
+from pointmcd.training.recipes import SGD_MOMENTUM, get_recipe
 
 ABOUT = "DGCNN distillation steps against the released formula: time, peak memory, equal outputs."
 VIEWS = 4

@@ -1,6 +1,6 @@
 """How fast are neighbours found without a matrix of all distances?
 
-Run `python -m benchmarks.bm_neighbours`; tests/test_ops.py holds fast forms and twins equal.
+Run `python -m benchmarks.bm_neighbours`; tests/ops/test_ops.py holds fast forms and twins equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmarks import rows
 from benchmarks.edge_twin import farthest_by_matrix, full_matrix_ball, full_matrix_neighbours
 from benchmarks.rows import Row, alternating, peak_memory
-from pointmcd.ops import ball_query, farthest_point_sampling, knn, neighbourhoods
+from pointmcd.ops.neighbours import knn, neighbourhoods
+from pointmcd.ops.sampling import ball_query, farthest_point_sampling
 
 ABOUT = "Neighbour searches against whole distance matrices on CPU: time and peak memory."
 NEIGHBOURS = 20

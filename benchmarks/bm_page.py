@@ -24,8 +24,8 @@ from app import examples
 from benchmarks import rows
 from benchmarks.rows import Row
 from pointmcd import analyze, load_models
-from pointmcd.synthetic import make_shape
-from pointmcd.types import Analysis
+from pointmcd.data.synthetic import make_shape
+from pointmcd.records import Analysis
 from tests.browser import chromium
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer

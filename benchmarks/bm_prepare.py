@@ -1,8 +1,8 @@
 """How fast are the renders and the visibility of a whole data set made, against the plain form of every step?
 
 Run on an idle machine: `python -m benchmarks.bm_prepare [--device cuda]`. The clouds are our own shapes, stretched at
-random, of 1,024 points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/test_render.py and
-tests/test_visibility.py hold both forms to the same bytes, tests/test_batched_views.py those for many clouds at once.
+random, of 1,024 points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/scene holds both forms
+to the same bytes, those for many clouds at once too.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from benchmarks import rows
 from benchmarks.rows import Row
-from pointmcd.batched_render import batched_draw_points
-from pointmcd.batched_visibility import batched_hidden_point_removal
-from pointmcd.cameras import FIELD_OF_VIEW_DEG, ring, to_camera, to_pixels
-from pointmcd.data import augmented_copies
-from pointmcd.discs import AMBIENT, DISC_NEIGHBOUR, DISC_SCALE, FAR_BRIGHTNESS, NORMAL_NEIGHBOURS
-from pointmcd.render import draw_points, estimate_normals
-from pointmcd.shapes import sample_points
-from pointmcd.synthetic import SHAPES, make_shape
-from pointmcd.teachers import to_input_size
-from pointmcd.types import Cameras
-from pointmcd.view_cache import prepare_views
-from pointmcd.visibility import HPR_RADIUS_FACTOR, hidden_point_removal
+from pointmcd.data.augmentation import augmented_copies
+from pointmcd.data.synthetic import SHAPES, make_shape
+from pointmcd.data.view_cache import prepare_views
+from pointmcd.networks.teachers.classification import to_input_size
+from pointmcd.records import Cameras
+from pointmcd.scene.batched_render import batched_draw_points
+from pointmcd.scene.batched_visibility import batched_hidden_point_removal
+from pointmcd.scene.cameras import FIELD_OF_VIEW_DEG, ring, to_camera, to_pixels
+from pointmcd.scene.discs import AMBIENT, DISC_NEIGHBOUR, DISC_SCALE, FAR_BRIGHTNESS, NORMAL_NEIGHBOURS
+from pointmcd.scene.render import draw_points, estimate_normals
+from pointmcd.scene.visibility import HPR_RADIUS_FACTOR, hidden_point_removal
+from pointmcd.shapes.sample import sample_points
 
 ABOUT = "Normals, renders and visibility of a data set: clouds a second, and the time for ModelNet40."
 IMAGE_SIZE = 96

@@ -22,12 +22,13 @@ from torch import Tensor
 from benchmarks import rows
 from benchmarks.rows import Row
 from benchmarks.twins import repeated_view_pool
-from pointmcd.data import PointSet
-from pointmcd.distill import Student, StudentOutput
-from pointmcd.recipes import Recipe, get_recipe
-from pointmcd.students.layers import everything
-from pointmcd.teachers import ClassificationTeacher
-from pointmcd.train import Loss, has_fast_bf16, make_optimizer, student_loss, teacher_loss
+from pointmcd.data.point_set import PointSet
+from pointmcd.networks.dense import everything
+from pointmcd.networks.student import Student, StudentOutput
+from pointmcd.networks.teachers.classification import ClassificationTeacher
+from pointmcd.training.classification import student_loss, teacher_loss
+from pointmcd.training.loop import Loss, has_fast_bf16, make_optimizer
+from pointmcd.training.recipes import Recipe, get_recipe
 
 ABOUT = "Training steps of the cpu recipes, an epoch's time, and the released step as naive twin."
 EPOCH = 9843  # training shapes of ModelNet40
@@ -52,7 +53,7 @@ class NaiveStudent(Student):
 
 
 def stepper(model: torch.nn.Module, recipe: Recipe, loss: Loss, *, bf16: bool) -> Callable[[], Tensor]:
-    """Make one training step, as `pointmcd.train.fit` takes it; it returns the loss."""
+    """Make one training step, as `pointmcd.training.loop.fit` takes it; it returns the loss."""
     optimizer = make_optimizer(model, recipe)
     generator = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from benchmarks.rows import Row, alternating, peak_gpu_memory, peak_memory, run
 from benchmarks.twins import repeated_view_pool
-from pointmcd.cameras import ring, two_rings
+from pointmcd.data.synthetic import ANALYTIC, make_shape
 from pointmcd.projection import masked_pool, view_pool
-from pointmcd.shapes import sample_points
-from pointmcd.synthetic import ANALYTIC, make_shape
-from pointmcd.types import Cameras
-from pointmcd.visibility import visible_points
+from pointmcd.records import Cameras
+from pointmcd.scene.cameras import ring, two_rings
+from pointmcd.scene.visibility import visible_points
+from pointmcd.shapes.sample import sample_points
 
 ABOUT = "Time the projection's forward and backward against its naive twin."
 CHANNELS = 1024

@@ -1,6 +1,6 @@
 """How well, and how fast, do hidden point removal and the z-buffer find what ray casting finds?
 
-Run `python -m benchmarks.bm_visibility`; tests/test_visibility.py holds the agreement printed here.
+Run `python -m benchmarks.bm_visibility`; tests/scene/test_visibility.py holds the agreement printed here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from jaxtyping import Bool
 
 from benchmarks import rows
 from benchmarks.rows import Row
-from pointmcd.cameras import ring
-from pointmcd.render import raycast_scene, render_points
-from pointmcd.shapes import sample_points
-from pointmcd.synthetic import ANALYTIC, make_shape
-from pointmcd.visibility import visible_points
+from pointmcd.data.synthetic import ANALYTIC, make_shape
+from pointmcd.scene.cameras import ring
+from pointmcd.scene.render import raycast_scene, render_points
+from pointmcd.scene.visibility import visible_points
+from pointmcd.shapes.sample import sample_points
 
 ABOUT = "Visibility: agreement of hidden point removal and the z-buffer with ray casting, and the time of each."
 TITLES = {"raycast": "ray casting", "hpr": "hidden point removal", "zbuffer": "z-buffer"}

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.twins import repeated_view_pool
-from pointmcd.distill import Student
-from pointmcd.students.dgcnn import SLOPE, EdgeConv
+from pointmcd.networks.encoders.dgcnn import SLOPE, EdgeConv
+from pointmcd.networks.student import Student
 
 Graph = Callable[[Tensor, int], Tensor]
 

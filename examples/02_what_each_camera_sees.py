@@ -13,10 +13,11 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pointmcd.cameras import ring
-from pointmcd.render import render_points
-from pointmcd.shapes import load_shape, sample_points
-from pointmcd.visibility import visible_points
+from pointmcd.scene.cameras import ring
+from pointmcd.scene.render import render_points
+from pointmcd.scene.visibility import visible_points
+from pointmcd.shapes.load import load_shape
+from pointmcd.shapes.sample import sample_points
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import pointmcd
-from pointmcd.analysis import save_arrays, summary
-from pointmcd.types import Analysis
+from pointmcd.analysis.export import save_arrays, summary
+from pointmcd.records import Analysis
 
 
 def scalar_fields(analysis: Analysis) -> dict[str, np.ndarray]:

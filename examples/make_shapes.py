@@ -18,7 +18,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pointmcd.synthetic import SyntheticShape, make_shape
+from pointmcd.data.synthetic import SyntheticShape, make_shape
 
 POINTS = 4096
 # Okabe and Ito's colours, which colour-blind readers can tell apart; one per part.

@@ -14,9 +14,10 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pointmcd.cameras import rig
-from pointmcd.render import render
-from pointmcd.shapes import load_shape, sample_points
+from pointmcd.scene.cameras import rig
+from pointmcd.scene.render import render
+from pointmcd.shapes.load import load_shape
+from pointmcd.shapes.sample import sample_points
 
 SIZE = 96
 MARGIN = 4

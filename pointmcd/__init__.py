@@ -10,18 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pointmcd.analysis import analyze, load_models
-    from pointmcd.shapes import load_shape
-    from pointmcd.students import create_encoder
+    from pointmcd.analysis.analyze import analyze
+    from pointmcd.networks.student_encoders import create_encoder
+    from pointmcd.shapes.load import load_shape
+    from pointmcd.weights.models import load_models
 
 __version__ = "0.1.0"
 __all__ = ["analyze", "create_encoder", "load_models", "load_shape"]
 
 _HOMES = {
-    "analyze": "pointmcd.analysis",
-    "load_models": "pointmcd.analysis",
-    "create_encoder": "pointmcd.students",
-    "load_shape": "pointmcd.shapes",
+    "analyze": "pointmcd.analysis.analyze",
+    "load_models": "pointmcd.analysis.analyze",
+    "create_encoder": "pointmcd.networks.student_encoders",
+    "load_shape": "pointmcd.shapes.load",
 }
 
 

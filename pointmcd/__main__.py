@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pointmcd.cameras import IMAGE_SIZE, RIGS
-from pointmcd.types import CheckpointError, SettingError, UserError
+from pointmcd.records import CheckpointError, SettingError, UserError
+from pointmcd.scene.cameras import IMAGE_SIZE, RIGS
 
 STUDENTS = ("pointnet", "dgcnn")
 SMALLEST_IMAGE = 8
@@ -37,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _analyze(options: argparse.Namespace) -> None:
     # torch loads in seconds: only the commands that compute import it, so that --help answers at once.
-    from pointmcd.analysis import analyze, load_models, save_arrays, summary
-    from pointmcd.shapes import load_shape
+    from pointmcd.analysis.analyze import analyze
+    from pointmcd.analysis.export import save_arrays, summary
+    from pointmcd.shapes.load import load_shape
+    from pointmcd.weights.models import load_models
 
     if options.out is not None:
         _check_out(options.out)
@@ -95,9 +97,9 @@ def _as_text(result: dict[str, Any]) -> str:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from pointmcd.analysis import pick_device
-    from pointmcd.data import load_point_set
-    from pointmcd.view_cache import prepare_views
+    from pointmcd.data.point_set import load_point_set
+    from pointmcd.data.view_cache import prepare_views
+    from pointmcd.weights.models import pick_device
 
     if not SMALLEST_IMAGE <= options.image_size <= IMAGE_SIZE:
         raise SettingError(
@@ -124,7 +126,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train_teacher(options: argparse.Namespace) -> None:
-    from pointmcd.experiment import choose_recipe, run_teacher
+    from pointmcd.training.experiment import choose_recipe, run_teacher
 
     recipe = choose_recipe("teacher", options.recipe, epochs=options.epochs, backbone=options.backbone)
     _set_threads(options.threads)
@@ -136,7 +138,7 @@ def _train_teacher(options: argparse.Namespace) -> None:
 
 
 def _distill(options: argparse.Namespace) -> None:
-    from pointmcd.experiment import choose_recipe, run_student
+    from pointmcd.training.experiment import choose_recipe, run_student
 
     recipe = choose_recipe(options.student, options.recipe, epochs=options.epochs)
     _set_threads(options.threads)
@@ -150,9 +152,9 @@ def _distill(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from pointmcd.analysis import load_models
-    from pointmcd.data import load_point_set
-    from pointmcd.experiment import judge_alignment, judge_student, judge_teacher
+    from pointmcd.data.point_set import load_point_set
+    from pointmcd.training.experiment import judge_alignment, judge_student, judge_teacher
+    from pointmcd.weights.models import load_models
 
     models = (
         load_models(folder=options.weights, device=options.device)
@@ -191,7 +193,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _weights(options: argparse.Namespace) -> None:
-    from pointmcd.checkpoints import WEIGHTS, read_manifest
+    from pointmcd.weights.manifest import WEIGHTS, read_manifest
 
     folder = options.weights or WEIGHTS
     entries = read_manifest(folder)
@@ -203,7 +205,7 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _import_official(options: argparse.Namespace) -> None:
-    from pointmcd.checkpoints import import_official
+    from pointmcd.weights.official import import_official
 
     entry = import_official(options.file, options.out)
     print(f"Wrote {entry.name} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}.")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pointmcd.labels import MODELNET40
-from pointmcd.types import Analysis, Cameras, PointCloud, Prediction, Renders, StudentView, Visibility
+from pointmcd.data.labels import MODELNET40
+from pointmcd.records import Analysis, Cameras, PointCloud, Prediction, Renders, StudentView, Visibility
 
 IMAGE_SIZE = 224
 CHANNELS = 1024

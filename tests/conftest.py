@@ -15,13 +15,13 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 if TYPE_CHECKING:
-    from pointmcd.analysis import Models
+    from pointmcd.weights.models import Models
 
 
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder as training leaves it: teacher, PointNet distilled and plain, all with random weights."""
-    from pointmcd.checkpoints import build_network, save_weights
+    from pointmcd.weights.manifest import build_network, save_weights
 
     folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():
@@ -39,7 +39,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def random_models(random_weights: Path) -> Models:
-    from pointmcd.analysis import load_models
+    from pointmcd.weights.models import load_models
 
     return load_models(folder=random_weights, device="cpu")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.reading import READERS, read_bytes
-from pointmcd.reading.cleaning import clean
-from pointmcd.types import ShapeError
+from pointmcd.records import ShapeError
+from pointmcd.shapes.reading import READERS, read_bytes
+from pointmcd.shapes.reading.cleaning import clean
 
 MUTANTS = 25_000
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
@@ -31,7 +31,7 @@ _TRICKS = (
 
 def samples() -> dict[str, list[bytes]]:
     """Collect valid files of every ending."""
-    from tests.reading.samples import MESHES, POINT_SETS
+    from tests.shapes.reading.samples import MESHES, POINT_SETS
 
     files: dict[str, list[bytes]] = {extension: [] for extension in READERS}
     for name, content in [*MESHES.items(), *POINT_SETS.items()]:

@@ -334,7 +334,7 @@ def test_what_prepare_makes_in_batches_evaluation_on_that_device_finds(
         told.append((str(device), batched))
         return device
 
-    monkeypatch.setattr("pointmcd.view_cache._batch_device", as_on_a_gpu)
+    monkeypatch.setattr("pointmcd.data.view_cache._batch_device", as_on_a_gpu)
     data, cache = chairs(tmp_path / "data.npz"), tmp_path / "cache"
     assert main(["prepare", "--data", str(data), "--cache", str(cache), "--device", "cpu"]) == 0
     (home,) = cache.iterdir()
@@ -358,7 +358,7 @@ def test_a_stopped_prepare_says_how_to_go_on(
     def stopped(job: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pointmcd.view_cache._prepare_chunk", stopped)
+    monkeypatch.setattr("pointmcd.data.view_cache._prepare_chunk", stopped)
     with pytest.raises(SystemExit, match="130"):
         main(["prepare", "--data", str(chairs(tmp_path / "data.npz")), "--cache", str(tmp_path / "cache")])
     assert capsys.readouterr().err == "pointmcd: stopped; the same command goes on where it stopped.\n"
@@ -433,7 +433,7 @@ def test_a_mistake_of_the_programs_is_not_blamed_on_the_user(
     def mistaken(*_: object, **__: object) -> None:
         raise ValueError("operands could not be broadcast together")
 
-    monkeypatch.setattr("pointmcd.analysis.analyze", mistaken)
+    monkeypatch.setattr("pointmcd.analysis.analyze.analyze", mistaken)
     with pytest.raises(ValueError, match="broadcast"):
         main(["analyze", str(ball), "--weights", str(random_weights)])
 

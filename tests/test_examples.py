@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointmcd.checkpoints import read_manifest
+from pointmcd.weights.manifest import read_manifest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))

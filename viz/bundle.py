@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped, UInt8
 from PIL import Image
 
-from pointmcd.types import Analysis, Prediction, StudentView
+from pointmcd.records import Analysis, Prediction, StudentView
 
 VERSION: Final = 1
 # The cloud the page draws; more points than this are thinned, and the page says so.
@@ -109,7 +109,7 @@ def pack_cell(
 
     Args:
         analysis: What the page shows.
-        shares: Of each point, as `pointmcd.analysis.cell_shares` gives them.
+        shares: Of each point, as `pointmcd.analysis.explain.cell_shares` gives them.
         bias: The bias's share.
         points_drawn: As for the page's bundle.
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from pointmcd.types import Analysis
+from pointmcd.records import Analysis
 from viz.bundle import pack_cell
 
 if TYPE_CHECKING:
-    from pointmcd.analysis import Models
+    from pointmcd.weights.models import Models
 
 
 class Cells:
@@ -40,7 +40,7 @@ class Cells:
 
             It multiplies a 512-vector by a 512 x 1,024 matrix and copies one number a point: a millisecond or two.
             """
-            from pointmcd.analysis import cell_shares
+            from pointmcd.analysis.explain import cell_shares
 
             try:
                 row, column = (int(question[key]) for key in ("row", "column"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pointmcd.types import Analysis, Prediction
+from pointmcd.records import Analysis, Prediction
 from viz.theme import LIGHT, MAPS
 
 if TYPE_CHECKING:

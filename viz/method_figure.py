@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from pointmcd.types import Analysis
+from pointmcd.records import Analysis
 from viz.theme import LIGHT
 
 if TYPE_CHECKING:

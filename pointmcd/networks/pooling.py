@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pointmcd.networks.dense import everything
 from pointmcd.networks.encoders import Encoder, PoolsEarly, Summarizes
 from pointmcd.projection import PointFeatures, project
-from pointmcd.students.layers import everything
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from viz.server.mishaps import BriefTraceback
 class Inside:
     """A look into a page's queue and its sessions.
 
-    Written for Gradio 6.31; tests/test_server_sessions.py says which of these names went where it moves on.
+    Written for Gradio 6.31; tests/page/test_server_sessions.py says which of these names went where it moves on.
 
     Args:
         page: A `gradio.Blocks` with a queue.

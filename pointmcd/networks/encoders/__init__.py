@@ -12,13 +12,13 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.encoders.curvenet import CurveNet
+from pointmcd.networks.encoders.dgcnn import DGCNN
 from pointmcd.networks.encoders.foldingnet import FoldingEncoder
+from pointmcd.networks.encoders.pointnet import PointNet
 from pointmcd.networks.encoders.pointnet2 import PointNet2
 from pointmcd.projection import PointFeatures
-from pointmcd.students.dgcnn import DGCNN
-from pointmcd.students.layers import DenseNorm
-from pointmcd.students.pointnet import PointNet
 
 
 @runtime_checkable

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pointmcd.networks.layers import pick
-from pointmcd.ops import ball_query, farthest_first_order, gather, knn
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.groups import pick
+from pointmcd.ops.neighbours import gather, knn
+from pointmcd.ops.sampling import ball_query, farthest_first_order
 from pointmcd.projection import PointFeatures
-from pointmcd.students.layers import DenseNorm
 
 NEIGHBOURS = 20
 CURVES = (100, 5)  # how many, and how many steps each

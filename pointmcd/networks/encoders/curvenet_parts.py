@@ -9,11 +9,11 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, embed
-from pointmcd.networks.layers import Level, pick
-from pointmcd.ops import farthest_first_order
+from pointmcd.networks.groups import Level, pick
+from pointmcd.ops.sampling import farthest_first_order
 from pointmcd.projection import PointFeatures
-from pointmcd.students.layers import DenseNorm
 
 NEIGHBOURS = 32
 COUNTS = (2048, 512, 128, 32, 8)

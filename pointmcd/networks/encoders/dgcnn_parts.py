@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pointmcd.networks.layers import GroupLayers
-from pointmcd.ops import neighbourhoods
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.encoders.dgcnn import SLOPE, EdgeConv
+from pointmcd.networks.groups import GroupLayers
+from pointmcd.ops.neighbours import neighbourhoods
 from pointmcd.projection import PointFeatures
-from pointmcd.students.dgcnn import SLOPE, EdgeConv
-from pointmcd.students.layers import DenseNorm
 
 NEIGHBOURS = 40  # paper, part segmentation
 LEVEL_DIM = 64

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pointmcd.ops import gather, knn
+from pointmcd.ops.neighbours import gather, knn
 from pointmcd.projection import PointFeatures
 
 NEIGHBOURS = 16

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pointmcd.networks.layers import GroupLayers, Level, pick
-from pointmcd.ops import ball_query, farthest_first_order
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.groups import GroupLayers, Level, pick
+from pointmcd.ops.sampling import ball_query, farthest_first_order
 from pointmcd.projection import PointFeatures
-from pointmcd.students.layers import DenseNorm
 
 
 class SetAbstraction(nn.Module):

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.heads import TEACHER_DIM
 from pointmcd.networks.parts.curvenet import CurveNetParts
 from pointmcd.networks.parts.dgcnn import DGCNNParts
 from pointmcd.networks.parts.network import PartNetwork
 from pointmcd.networks.parts.pointnet import PointNetParts
 from pointmcd.networks.parts.pointnet2 import PointNet2Parts
 from pointmcd.networks.pooling import masks
-from pointmcd.students.heads import TEACHER_DIM
-from pointmcd.students.layers import DenseNorm
 
 PARTS = 50  # ShapeNetPart
 CATEGORIES = 16

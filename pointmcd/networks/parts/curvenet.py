@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.encoders.curvenet import SLOPE, CurveBlock, LinearNorm
 from pointmcd.networks.encoders.curvenet_parts import (
     COUNTS,
@@ -16,10 +17,9 @@ from pointmcd.networks.encoders.curvenet_parts import (
     WIDTHS,
     CurveNetPartEncoder,
 )
-from pointmcd.networks.layers import Level, interpolate, pick
+from pointmcd.networks.groups import Level, interpolate, pick
 from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
-from pointmcd.students.layers import DenseNorm
 
 
 class GatedPropagation(nn.Module):

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.encoders.dgcnn import SLOPE
 from pointmcd.networks.encoders.dgcnn_parts import DGCNNPartEncoder
-from pointmcd.networks.layers import ContextDense, Level
+from pointmcd.networks.groups import ContextDense, Level
 from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
-from pointmcd.students.dgcnn import SLOPE
-from pointmcd.students.layers import DenseNorm
 
 CATEGORY_DIM = 64
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pointmcd.networks.layers import Level
+from pointmcd.networks.groups import Level
 from pointmcd.projection import PointFeatures, Projection
 
 DROPOUT = 0.5  # DGCNN, PointNet++ and CurveNet, before the last layer

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pointmcd.networks.layers import ContextDense
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.networks.encoders.pointnet import PointNet
+from pointmcd.networks.groups import ContextDense
 from pointmcd.networks.parts.network import Encoded
 from pointmcd.projection import Projection, project
-from pointmcd.students.layers import DenseNorm
-from pointmcd.students.pointnet import PointNet
 
 
 class PointNetParts(nn.Module):

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.encoders.pointnet2 import PointNet2
-from pointmcd.networks.layers import ContextDense, Level, interpolate, pick
+from pointmcd.networks.groups import ContextDense, Level, interpolate, pick
 from pointmcd.networks.parts.network import DROPOUT, Encoded
 from pointmcd.projection import Projection
-from pointmcd.students.layers import DenseNorm
 
 
 class PointNet2Parts(nn.Module):

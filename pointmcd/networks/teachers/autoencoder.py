@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.teachers.attention_vgg import VIEW_DIM, AttentionVGG, ConvNorm, double
-from pointmcd.students.layers import DenseNorm
 
 SEED_DIM, SEED_SIDE = 256, 7  # what the 512 numbers are lifted to; five doublings make 224 pixels of 7
 

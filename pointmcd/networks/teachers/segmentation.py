@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.parts import CATEGORIES, PARTS, encode_category
 from pointmcd.networks.teachers.attention_vgg import STAGE_DIMS, VIEW_DIM, AttentionVGG, ConvNorm, double
-from pointmcd.students.layers import DenseNorm
 
 CATEGORY_DIM = 64
 CONTEXT_DIM = 128

@@ -1,0 +1,1 @@
+"""What do the networks make of one shape?"""

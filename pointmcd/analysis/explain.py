@@ -1,0 +1,129 @@
+"""What did VAFP make of the points? Shares of the cosine, colours of the features."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from pointmcd.networks.student import Student, StudentOutput
+from pointmcd.networks.teachers.classification import folded
+from pointmcd.records import (
+    Analysis,
+    CheckpointError,
+    ShapeError,
+)
+from pointmcd.weights.models import Models
+
+BLOCK = 4096  # points whose features are worked on at once; more take no longer together, but more memory
+
+
+def feature_colors_of(
+    outputs: dict[str, StudentOutput], networks: dict[str, tuple[Student, str]]
+) -> dict[str, Float32[np.ndarray, "N 3"]]:
+    """Colour the points by their features, by one map for all networks: the colours by weights' hash."""
+    blocks = [
+        networks[who][0].encoder.output_layer(block)
+        for who, output in outputs.items()
+        for block in output.trunk.values[0].split(BLOCK)
+    ]
+    colors = np.split(as_numpy(principal_colors(torch.cat(blocks))), len(outputs))
+    return {networks[who][1]: own for who, own in zip(outputs, colors, strict=True)}
+
+
+def alignment_shares(
+    student: Student, output: StudentOutput, teacher_views: Float[Tensor, "B V T"], *, points: int
+) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
+    """Split each cosine `cos(g_k, v_k)` over the points that made `g_k` (evaluation mode).
+
+    `g_k = relu(A p_k + b)` with the batch norm folded into A and b; channel c of `p_k` comes from one winning point.
+    With the ReLU's gate known, the cosine is linear in `p_k`: each channel's term goes to its winner, and the rest is
+    the bias's. Shares and bias of a view sum to its cosine exactly; a share is negative where the point pulls away.
+
+    Returns:
+        Share of each point in each view, and the bias's share.
+    """
+    assert output.view_features is not None
+    assert output.view_pools is not None
+    assert output.winners is not None
+    return _shares(student, output.view_features, output.view_pools, output.winners, teacher_views, points=points)
+
+
+@torch.inference_mode()
+def cell_shares(
+    analysis: Analysis, models: Models, *, row: int, column: int, plain: bool = False
+) -> tuple[Float32[np.ndarray, " N"], float]:
+    """Split a cell of the similarity matrix, `cos(g_row, v_column)`, as `alignment_shares` splits the diagonal.
+
+    Args:
+        analysis: As `analyze` gives it.
+        models: The networks that it was made with.
+        row: View of the student, from 0.
+        column: View of the teacher, from 0.
+        plain: Whether to explain the plain student's matrix.
+
+    Returns:
+        Share of each point, and the bias's share.
+
+    Raises:
+        ShapeError: There is no such view.
+        CheckpointError: The analysis was made with other weights.
+    """
+    views = len(analysis.teacher.view_features)
+    if not (0 <= row < views and 0 <= column < views):
+        raise ShapeError(f"A row and a column are 0 to {views - 1}, not {row} and {column}.")
+    name, answer = analysis.student_name, analysis.plain if plain else analysis.student
+    student = (models.plains if plain else models.students).get(name)
+    weights = models.weights.get(f"{name}_plain" if plain else name)
+    if student is None or answer is None or answer.weights != weights:
+        raise CheckpointError("The analysis was made with other weights; analyse the shape again.")
+    rows = (answer.prediction.view_features, answer.pools, answer.winners)
+    view, pool, winners = (torch.from_numpy(array[None, [row]]).to(models.device) for array in rows)
+    teacher_view = torch.from_numpy(analysis.teacher.view_features[None, [column]]).to(models.device)
+    shares, bias = _shares(student, view, pool, winners, teacher_view, points=len(analysis.cloud.points))
+    return as_numpy(shares[0, 0]), bias.item()
+
+
+def _shares(
+    student: Student,
+    views: Float[Tensor, "B V T"],
+    pools: Float[Tensor, "B V D"],
+    winners: Int[Tensor, "B V D"],
+    teacher_views: Float[Tensor, "B V T"],
+    *,
+    points: int,
+) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
+    """Split the cosine of each view with the teacher's descriptor beside it; see `alignment_shares`."""
+    weight, bias = folded(student.head.alignment)
+    lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
+    pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
+    terms = (pull @ weight) * pools  # 0 where the view sees nothing
+    shares = terms.new_zeros(*views.shape[:2], points)
+    return shares.scatter_add_(2, winners.clamp(min=0), terms), pull @ bias
+
+
+def principal_colors(values: Float[Tensor, "N D"], *, iterations: int = 5) -> Float[Tensor, "N 3"]:
+    """Map point features to colours: their first three principal components, each stretched to 0..1.
+
+    By subspace iteration from a fixed start, so that the same features always get the same colours. Of more than
+    `BLOCK` points an even sample decides the components (of 10,000 points, colours move by 0.02 of their range).
+    """
+    sample = values[:: -(-len(values) // BLOCK)].float()
+    mean = sample.mean(dim=0)
+    centred: Tensor = sample - mean
+    basis = torch.randn(values.shape[1], 16, generator=torch.Generator().manual_seed(0)).to(centred)
+    for _ in range(iterations):
+        basis, _ = torch.linalg.qr(((centred @ basis).T @ centred).T)
+    _, _, rotation = torch.linalg.svd(centred @ basis, full_matrices=False)
+    directions = basis @ rotation[:3].T
+    components = torch.cat([(block.float() - mean) @ directions for block in values.split(BLOCK)])
+    # A component's sign is free: let its heavier tail be bright.
+    components = components * torch.where((components**3).sum(dim=0) < 0, -1.0, 1.0)
+    low, high = torch.quantile(components, torch.tensor([0.02, 0.98]).to(components), dim=0)
+    stretched: Tensor = (components - low) / (high - low).clamp(min=1e-9)
+    return stretched.clamp(0, 1)
+
+
+def as_numpy(tensor: Tensor) -> Float32[np.ndarray, ...]:
+    return tensor.float().cpu().numpy()

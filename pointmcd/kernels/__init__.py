@@ -1,0 +1,1 @@
+"""Which work has kernels of its own on a GPU? Triton, tested in its interpreter and compiled; not yet timed."""

@@ -1,0 +1,1 @@
+"""Which points lie near, and which stand for all? Neighbours, sampling, grouping."""

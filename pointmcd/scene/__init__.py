@@ -1,0 +1,1 @@
+"""What do cameras see of a cloud? Rigs, renders, visibility."""

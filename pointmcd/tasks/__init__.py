@@ -1,0 +1,1 @@
+"""What does a network learn to do? Losses of each task."""

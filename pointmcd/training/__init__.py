@@ -1,0 +1,1 @@
+"""How do data become weights? Recipes, the loop, whole experiments."""

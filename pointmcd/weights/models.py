@@ -1,0 +1,92 @@
+"""Which networks does an analysis ask? Those of one folder, on one device."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pointmcd.data.labels import MODELNET40
+from pointmcd.networks.student import Student
+from pointmcd.networks.teachers.classification import ClassificationTeacher
+from pointmcd.records import (
+    CheckpointError,
+)
+from pointmcd.weights.manifest import WEIGHTS, entries_by_role, load_weights, read_manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The networks of one analysis, on one device.
+
+    Attributes:
+        teacher: The image network.
+        students: Distilled students by encoder name.
+        plains: The same students trained without distillation, where there are such weights.
+        weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
+        device: Where they compute.
+        class_names: Label of each logit, the same for all of them.
+    """
+
+    teacher: ClassificationTeacher
+    students: dict[str, Student]
+    plains: dict[str, Student]
+    weights: dict[str, str]
+    device: torch.device
+    class_names: tuple[str, ...] = MODELNET40
+
+    @property
+    def student_names(self) -> tuple[str, ...]:
+        """The students that have weights."""
+        return tuple(self.students)
+
+
+def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models:
+    """Load the networks that a weights folder lists, one for each role (`entries_by_role`).
+
+    Args:
+        folder: Holds `manifest.json` and its files; the shipped weights by default.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        CheckpointError: The folder lacks a teacher or a student, a file is damaged, the networks name different
+            classes, or it is unclear which of several is meant.
+    """
+    target = pick_device(device)
+    entries = entries_by_role(read_manifest(folder), folder)
+    networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
+    teacher = networks.get("teacher")
+    students = [module for module in networks.values() if isinstance(module, Student)]
+    if not isinstance(teacher, ClassificationTeacher) or not students:
+        raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
+    names = {entry.class_names for entry in entries.values()}
+    if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
+        len(name) for name in names
+    }:
+        raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
+    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
+    return Models(
+        teacher=teacher,
+        students=dict(sorted(distilled.items(), reverse=True)),
+        plains={module.encoder_name: module for module in students if module.isolate_views},
+        weights={role: entry.sha256 for role, entry in entries.items()},
+        device=target,
+        class_names=names.pop(),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto" into CUDA where there is one, else CPU.
+
+    Raises:
+        CheckpointError: No such device, or CUDA was asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
+        raise CheckpointError(f"There is no device {name!r}; choose auto, cpu or cuda.")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CheckpointError("This machine has no CUDA device that torch can use; choose --device cpu or auto.")
+    return torch.device(name)
