@@ -18,7 +18,7 @@ from pointmcd.reading import READERS
 from pointmcd.types import ShapeError
 from tests.reading.samples import BINARY, CORNERS, FACES, OBJ, ROWS, XYZ, glb, npy, npz, parse, pcd, ply_header, scene
 
-SIZE = 2**20
+SIZE = 2**19
 # On a busy machine; what grows with the square of the size takes a minute, and the numbers of rows, lists, polygons,
 # pieces and parts are bounded for larger files.
 MOST_SECONDS = 5
