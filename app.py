@@ -450,7 +450,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             source = first_source(Arrival(key, axis, token or "", name or ""))
             return source.up, gr.Gallery(selected_index=gallery_index(source)), *vars(options).values()
 
-        def start(visit: Visit, token: str, name: str, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
+        def open_visit(visit: Visit, token: str, name: str, request: gr.Request) -> tuple[Visit, Any, Any, Any]:
             """Start a visit: show the file that this browser tab had, the example of the address bar, or the first one.
 
             It reads the address bar itself and is asked together with `restore`, which never waits for the networks:
@@ -466,10 +466,12 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
 
         lanes = Lanes()
 
-        async def start_in_lane(visit: Visit, token: str, name: str, request: gr.Request) -> Any:
-            return await lanes.run(start, visit, token, name, request, own_file=TOKENS.find(token or "") is not None)
+        async def start(visit: Visit, token: str, name: str, request: gr.Request) -> Any:
+            return await lanes.run(
+                open_visit, visit, token, name, request, own_file=TOKENS.find(token or "") is not None
+            )
 
-        async def turn_in_lane(visit: Visit, up: str) -> Any:
+        async def turned(visit: Visit, up: str) -> Any:
             own_file = visit.wanted is not None and visit.wanted.example is None
             return await lanes.run(turn, visit, up, own_file=own_file)
 
@@ -540,7 +542,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
         page.load(
-            start_in_lane, [visit, token, own_name], [visit, viewer, card, student],
+            start, [visit, token, own_name], [visit, viewer, card, student],
             js=f"(visit) => [visit, ...({KEPT_UPLOAD_JS})()]", **lane_queue("start"), **private,
         )  # fmt: skip
         gallery.select(choose_example, visit, [visit, card, up], **example_queue, **choice).then(**then_show)
@@ -548,7 +550,7 @@ def build_app(models: Models | Callable[[], Models]) -> gr.Blocks:
             choose_upload, [visit, upload, own_name], [visit, card, up, gallery, upload], js=OWN_NAME_JS,
             **reader_queue, **choice,
         ).then(**then_show)  # fmt: skip
-        up.input(turn_in_lane, [visit, up], [visit, card, up], **lane_queue("turn"), **choice).then(**then_show)
+        up.input(turned, [visit, up], [visit, card, up], **lane_queue("turn"), **choice).then(**then_show)
         touched = [student.input, visibility.input, views.release, points.release, elevation.release, seed.blur]
         gr.on(touched, **then_show | {"fn": show_with_options})
 

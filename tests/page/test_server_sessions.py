@@ -132,7 +132,7 @@ def test_answers_to_calls_without_a_session_are_not_kept_for_ever() -> None:
 
 def test_a_live_visit_survives_a_flood_of_invented_sessions(page: Any) -> None:
     with open_page(page, "mine"):
-        assert join(page, "mine", "start", [None]).status == 200
+        assert join(page, "mine", "start", [None, "", ""]).status == 200
         assert await_answers(page, "mine")[0]["success"]
         with ThreadPoolExecutor(8) as pool:
             codes = list(
@@ -147,7 +147,7 @@ def test_a_live_visit_survives_a_flood_of_invented_sessions(page: Any) -> None:
 
 def test_nothing_is_left_of_a_session_that_is_forgotten(page: Any) -> None:
     with open_page(page, "passing"):
-        join(page, "passing", "start", [None])
+        join(page, "passing", "start", [None, "", ""])
         deadline = time.monotonic() + 60
         while dict(Inside(page).waiting()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -190,11 +190,11 @@ def test_slow_files_hold_up_neither_examples_nor_first_pictures_nor_turns(
         for _ in range(2):
             join(page, "slow", "analyze", [file_data(name), *OPTIONS])
         for _ in range(2):
-            join(page, "slow", "choose_upload", [None, "auto", file_data(name), "slow.off"])
+            join(page, "slow", "choose_upload", [None, file_data(name), "slow.off"])
         time.sleep(0.3)
         for function, data, more in (
-            ("start", [None], {}),
-            ("choose_example", [None, "auto"], {"event_data": {"index": 2, "value": None}}),
+            ("start", [None, "", ""], {}),
+            ("choose_example", [None], {"event_data": {"index": 2, "value": None}}),
             ("show", [None, *SHOWN], {}),
             ("turned", [None, "y"], {}),
         ):
@@ -217,7 +217,7 @@ def test_the_fifth_question_of_one_visitor_is_told_to_wait_and_others_are_not(
             answers = list(pool.map(lambda _: join(page, "greedy", "analyze", ask_slowly["data"]), range(24)))
         assert sorted(answer.status for answer in answers) == [200] * 4 + [503] * 20
         assert all("try again" in a.json["error"].lower() for a in answers if a.status == 503)
-        assert join(page, "modest", "start", [None]).status == 200
+        assert join(page, "modest", "start", [None, "", ""]).status == 200
         codes = [post(page, "call/analyze", ask_slowly).status for _ in range(6)]
         assert codes == [200] * 4 + [503] * 2
         slow_reader.set()
