@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +11,27 @@ import torch
 from pointmcd.data.labels import MODELNET40
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.records import (
-    CheckpointError,
-)
+from pointmcd.records import CheckpointError, Role
 from pointmcd.weights.manifest import WEIGHTS, entries_by_role, load_weights, read_manifest
+
+
+@dataclass(frozen=True)
+class PointNetwork:
+    """A point network as its answers will name it; two with the same weights and names count as the same.
+
+    Attributes:
+        module: The network itself.
+        name: Of its encoder.
+        role: As `pointmcd.records.Answer` has it.
+        weights: SHA-256 of its file.
+        run: Which of several trainings.
+    """
+
+    module: Student = field(compare=False, repr=False)
+    name: str
+    role: Role
+    weights: str
+    run: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +45,7 @@ class Models:
         weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
         device: Where they compute.
         class_names: Label of each logit, the same for all of them.
+        others: Point networks besides those: controls, further runs, the user's own.
     """
 
     teacher: ClassificationTeacher
@@ -36,6 +54,21 @@ class Models:
     weights: dict[str, str]
     device: torch.device
     class_names: tuple[str, ...] = MODELNET40
+    others: tuple[PointNetwork, ...] = ()
+
+    def point_networks(self, name: str) -> tuple[PointNetwork, ...]:
+        """All networks with this encoder, in the order to show: distilled, plain, the others.
+
+        Raises:
+            CheckpointError: That student has no weights.
+        """
+        if name not in self.students:
+            have = ", ".join(self.students) or "none"
+            raise CheckpointError(f"There are no weights for {name!r}; there are some for: {have}.")
+        found = [PointNetwork(self.students[name], name, "distilled", self.weights[name])]
+        if name in self.plains:
+            found.append(PointNetwork(self.plains[name], name, "plain", self.weights[f"{name}_plain"]))
+        return (*found, *(network for network in self.others if network.name == name))
 
     @property
     def student_names(self) -> tuple[str, ...]:
