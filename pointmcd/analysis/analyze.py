@@ -135,7 +135,7 @@ def analyze(
     if outputs:
         # The colours are made of the point features alone, which no mask changes.
         colors = {weights: answer.feature_colors for weights, answer in _answers_by_weights(same_pair).items()}
-        answers |= clock("explain", _explain, outputs, networks, teacher, colors, points=len(cloud.points))
+        answers |= clock("explain", _explain, outputs, networks, teacher, colors, cloud.points)
     return Analysis(
         name=shape.name,
         notes=notes,
@@ -228,8 +228,7 @@ def _explain(
     networks: dict[str, tuple[Student, str]],
     teacher: Prediction,
     colors: dict[str, Float32[np.ndarray, "N 3"]],
-    *,
-    points: int,
+    points: Float32[np.ndarray, "N 3"],
 ) -> dict[str, StudentView]:
     """Say of each output what VAFP made of the points.
 
@@ -238,12 +237,13 @@ def _explain(
         networks: Network and weights' hash by role.
         teacher: What the views are compared with.
         colors: Feature colours by weights' hash, of all the networks; empty where they are not known yet.
-        points: Points of the cloud.
+        points: Of the cloud.
 
     Returns:
         The answers by weights' hash.
     """
-    colors = colors or feature_colors_of(outputs, networks)
+    device = next(iter(outputs.values())).logits.device
+    colors = colors or feature_colors_of(outputs, networks, torch.from_numpy(points).to(device))
     answers = {}
     for who, output in outputs.items():
         student, weights = networks[who]
@@ -251,7 +251,7 @@ def _explain(
         assert output.view_pools is not None
         assert output.winners is not None
         teacher_views = torch.from_numpy(teacher.view_features).to(output.view_features)[None]
-        shares, bias = alignment_shares(student, output, teacher_views, points=points)
+        shares, bias = alignment_shares(student, output, teacher_views, points=len(points))
         answers[weights] = StudentView(
             prediction=_prediction(output),
             winners=output.winners[0].cpu().numpy(),

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from pointmcd.networks.pooling import point_features
 from pointmcd.networks.student import Student, StudentOutput
-from pointmcd.networks.teachers.classification import folded
 from pointmcd.records import (
     Analysis,
     CheckpointError,
@@ -20,16 +20,29 @@ BLOCK = 4096  # points whose features are worked on at once; more take no longer
 
 
 def feature_colors_of(
-    outputs: dict[str, StudentOutput], networks: dict[str, tuple[Student, str]]
+    outputs: dict[str, StudentOutput], networks: dict[str, tuple[Student, str]], points: Float[Tensor, "N 3"]
 ) -> dict[str, Float32[np.ndarray, "N 3"]]:
-    """Colour the points by their features, by one map for all networks: the colours by weights' hash."""
-    blocks = [
-        networks[who][0].encoder.output_layer(block)
+    """Colour the points by their features, by one map for all networks: the colours by weights' hash.
+
+    Where an encoder keeps anchors only, a point has the colour of the nearest one.
+    """
+    features = [
+        torch.cat(list(point_features(networks[who][0].encoder, output.encoded, block=BLOCK)))
         for who, output in outputs.items()
-        for block in output.trunk.values[0].split(BLOCK)
     ]
-    colors = np.split(as_numpy(principal_colors(torch.cat(blocks))), len(outputs))
-    return {networks[who][1]: own for who, own in zip(outputs, colors, strict=True)}
+    colors = principal_colors(torch.cat(features)).split([len(values) for values in features])
+    return {
+        networks[who][1]: as_numpy(own[nearest_anchor(points, output.encoded.index)])
+        for (who, output), own in zip(outputs.items(), colors, strict=True)
+    }
+
+
+def nearest_anchor(points: Float[Tensor, "N 3"], index: Int[Tensor, "1 M"] | None) -> Int[Tensor, " N"]:
+    """Find for each point the row of the nearest one that the encoder keeps; its own where it keeps every point."""
+    if index is None:
+        return torch.arange(len(points), device=points.device)
+    anchors = points[index[0]]
+    return torch.cat([torch.cdist(block, anchors).argmin(dim=1) for block in points.split(BLOCK)])
 
 
 def alignment_shares(
@@ -95,7 +108,7 @@ def _shares(
     points: int,
 ) -> tuple[Float[Tensor, "B V N"], Float[Tensor, "B V"]]:
     """Split the cosine of each view with the teacher's descriptor beside it; see `alignment_shares`."""
-    weight, bias = folded(student.head.alignment)
+    weight, bias = student.alignment.folded()
     lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
     pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
     terms = (pull @ weight) * pools  # 0 where the view sees nothing
