@@ -41,7 +41,7 @@ def ask_point_networks(
         colors = stages.keep(
             "colors",
             (scene.cloud, networks),
-            lambda: stages.timed("colors", feature_colors_of, modules, outputs),
+            lambda: stages.timed("colors", feature_colors_of, modules, outputs, points[0]),
         )
         return tuple(map(_point_answer, networks, outputs, colors))
 

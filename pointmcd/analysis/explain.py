@@ -8,22 +8,37 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from pointmcd.evaluation.alignment import cosine_matrix, diagonal_dominance, retrieval_at_1
+from pointmcd.networks.pooling import point_features
 from pointmcd.networks.student import Student, StudentOutput
-from pointmcd.networks.teachers.classification import folded
 from pointmcd.records import Analysis, Answer, CheckpointError, Comparison, ShapeError
 from pointmcd.weights.models import Models
 
 BLOCK = 4096  # points whose features are worked on at once; more take no longer together, but more memory
 
 
-def feature_colors_of(students: list[Student], outputs: list[StudentOutput]) -> list[Float32[np.ndarray, "N 3"]]:
-    """Colour the points by their features, by one map for all networks."""
-    blocks = [
-        student.encoder.output_layer(block)
+def feature_colors_of(
+    students: list[Student], outputs: list[StudentOutput], points: Float[Tensor, "N 3"]
+) -> list[Float32[np.ndarray, "N 3"]]:
+    """Colour the points by their features, by one map for all networks.
+
+    Where an encoder keeps anchors only, a point has the colour of the nearest one.
+    """
+    features = [
+        torch.cat(list(point_features(student.encoder, output.encoded, block=BLOCK)))
         for student, output in zip(students, outputs, strict=True)
-        for block in output.trunk.values[0].split(BLOCK)
     ]
-    return np.split(as_numpy(principal_colors(torch.cat(blocks))), len(outputs))
+    colors = principal_colors(torch.cat(features)).split([len(values) for values in features])
+    return [
+        as_numpy(own[nearest_anchor(points, output.encoded.index)]) for output, own in zip(outputs, colors, strict=True)
+    ]
+
+
+def nearest_anchor(points: Float[Tensor, "N 3"], index: Int[Tensor, "1 M"] | None) -> Int[Tensor, " N"]:
+    """Find for each point the row of the nearest one that the encoder keeps; its own where it keeps every point."""
+    if index is None:
+        return torch.arange(len(points), device=points.device)
+    anchors = points[index[0]]
+    return torch.cat([torch.cdist(block, anchors).argmin(dim=1) for block in points.split(BLOCK)])
 
 
 def compare(student: Student, answer: Answer, teacher: Answer) -> Comparison:
@@ -104,7 +119,7 @@ def alignment_shares(
     the bias's. Shares and bias of a view sum to its cosine exactly; a share is negative where the point pulls away.
 
     Args:
-        student: Whose alignment head made the views.
+        student: Whose alignment layer made the views.
         views: `g_k`.
         pools: `p_k`.
         winners: Of each channel of `p_k`.
@@ -114,7 +129,7 @@ def alignment_shares(
     Returns:
         Share of each point in each view, and the bias's share.
     """
-    weight, bias = folded(student.head.alignment)
+    weight, bias = student.alignment.folded()
     lengths = (views.norm(dim=-1) * teacher_views.norm(dim=-1)).clamp(min=1e-12)[..., None]
     pull = (views > 0) * teacher_views / lengths  # d cos / d g at fixed lengths, behind the ReLU's gate
     terms = (pull @ weight) * pools  # 0 where the view sees nothing

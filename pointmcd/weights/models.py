@@ -91,19 +91,23 @@ def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models
     entries = entries_by_role(read_manifest(folder), folder)
     networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
     teacher = networks.get("teacher")
-    students = [module for module in networks.values() if isinstance(module, Student)]
-    if not isinstance(teacher, ClassificationTeacher) or not students:
+    if not isinstance(teacher, ClassificationTeacher) or len(networks) < 2:
         raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
     names = {entry.class_names for entry in entries.values()}
     if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
         len(name) for name in names
     }:
         raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
-    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
+    distilled: dict[str, Student] = {}
+    plains: dict[str, Student] = {}
+    for role, module in networks.items():
+        if isinstance(module, Student):
+            table = plains if module.isolate_views else distilled
+            table[str(entries[role].network["encoder"])] = module
     return Models(
         teacher=teacher,
         students=dict(sorted(distilled.items(), reverse=True)),
-        plains={module.encoder_name: module for module in students if module.isolate_views},
+        plains=plains,
         weights={role: entry.sha256 for role, entry in entries.items()},
         device=target,
         class_names=names.pop(),

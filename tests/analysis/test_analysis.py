@@ -16,11 +16,12 @@ from pointmcd.analysis.analyze import analyze, predict_points
 from pointmcd.analysis.explain import BLOCK, alignment_shares, principal_colors
 from pointmcd.analysis.export import save_arrays, summary
 from pointmcd.data.labels import MODELNET40
+from pointmcd.networks.encoders import ENCODERS
 from pointmcd.networks.student import Student
-from pointmcd.networks.teachers.classification import folded
 from pointmcd.records import Analysis, CheckpointError, Comparison, Shape, ShapeError, Visibility
 from pointmcd.scene.cameras import Rig, two_rings
 from pointmcd.scene.visibility import visible_points
+from pointmcd.tasks.classification import classification_student
 from pointmcd.weights.manifest import build_network, save_weights
 from pointmcd.weights.models import Models, load_models, pick_device
 
@@ -78,7 +79,7 @@ def test_a_share_is_what_the_cosine_loses_when_the_points_channels_are_taken_awa
         shares, _ = alignment_shares(
             student, output.view_features, output.view_pools, output.winners, teacher_views, points=60
         )
-        weight, bias = folded(student.head.alignment)
+        weight, bias = student.alignment.folded()
         for k in range(2):
             g, v, pool, winners = (
                 x[0, k] for x in (output.view_features, teacher_views, output.view_pools, output.winners)
@@ -528,3 +529,21 @@ def test_a_setting_that_is_refused_is_refused_after_an_analysis_too(random_model
     before = analyze(ball(), random_models, **SETTINGS)
     with pytest.raises(ShapeError, match="one of auto, raycast"):
         analyze(ball(), random_models, **SETTINGS, visibility="xray", previous=before)
+
+
+@pytest.mark.parametrize("encoder", list(ENCODERS))
+def test_a_student_of_every_encoder_is_analysed(random_models: Models, encoder: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = classification_student(encoder).eval()
+    models = replace(
+        random_models, students={encoder: student}, plains={}, weights=random_models.weights | {encoder: "x"}
+    )
+    result = analyze(ball(), models, student=encoder, views=VIEWS, points=300)
+    answer = result.student
+    assert answer.feature_colors.shape == (300, 3)
+    assert len(np.unique(answer.feature_colors, axis=0)) > 10
+    assert np.isfinite(answer.alignment).all()
+    np.testing.assert_allclose(answer.alignment.sum(axis=1) + answer.alignment_bias, answer.cosine, atol=1e-4)
+    seen = np.take_along_axis(result.visibility.mask, answer.winners.clip(min=0), axis=1)
+    assert seen[answer.winners >= 0].all()

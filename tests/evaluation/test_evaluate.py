@@ -9,6 +9,7 @@ import torch
 from pointmcd.evaluation.accuracy import accuracy, predict
 from pointmcd.evaluation.alignment import cosine_matrix, diagonal_dominance, retrieval_at_1, view_alignment
 from pointmcd.networks.student import Student
+from pointmcd.tasks.classification import classification_student
 
 
 def test_overall_and_mean_class_accuracy_by_hand() -> None:
@@ -47,7 +48,7 @@ def test_cosines_of_half_precision_descriptors_are_taken_in_single_precision() -
 @pytest.fixture(scope="module")
 def student() -> Student:
     torch.manual_seed(0)
-    return Student("pointnet", classes=4).eval()
+    return classification_student("pointnet", classes=4).eval()
 
 
 def clouds(shapes: int = 5, points: int = 24) -> np.ndarray:
