@@ -34,7 +34,9 @@ from pointmcd.records import CheckpointError, ShapeError
 from pointmcd.shapes.load import EXTENSIONS, load_shape
 from viz.bundle import make_bundle, points_from_base64
 from viz.cells import Cells
-from viz.components import PLOTLY_HEAD, AnalysisViewer, asset, compressed_plotly, in_place, plotly_route
+from viz.components import AnalysisViewer, asset, in_place
+from viz.delivery import HEAD, compressed_plotly
+from viz.delivery import routes as script_routes
 from viz.server.folder import leave_nothing_on_signals, own_folder
 from viz.server.guard import Guard
 from viz.server.inside import Inside
@@ -760,9 +762,9 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         share=False, allowed_paths=[], max_file_size=UPLOAD_LIMIT, show_error=True, ssr_mode=False, footer_links=[],
         # Sessions admits no more than it keeps, and says which one goes: Gradio's own limit is never reached.
         state_session_capacity=10**6, enable_monitoring=False, run_history=False, pwa=False,
-        root_path=settings.root_path, theme=_theme(), css=asset("page/page.css"), head=PLOTLY_HEAD,
+        root_path=settings.root_path, theme=_theme(), css=asset("page/page.css"), head=HEAD,
         app_kwargs={
-            "routes": [plotly_route(), *uploads.routes()],
+            "routes": [*script_routes(), *uploads.routes()],
             "middleware": [Middleware(Guard, settings=settings, names=names, sessions=sessions)],
             "lifespan": tidying(uploads, sessions),
         },
