@@ -5,6 +5,7 @@ The command line's help and the page's first paint read this, so it imports noth
 
 from __future__ import annotations
 
+STUDENTS = ("pointnet", "dgcnn")  # have a recipe
 STUDENT = "pointnet"
 
 AUTO = "auto"  # lets the file or the shape decide

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32
 
 from pointmcd.analysis.explain import alignment_shares, as_numpy, feature_colors_of
+from pointmcd.choices import AUTO, ELEVATION_DEG, MOST_POINTS, POINTS, STUDENT, VIEWS
 from pointmcd.evaluation.alignment import cosine_matrix
 from pointmcd.kernels.device import wait_for
 from pointmcd.networks.student import Student, StudentOutput
@@ -39,20 +40,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-MAX_POINTS = 50_000  # their features take 0.2 GB a student, and as much again for each step of working on them
-
-
 @torch.inference_mode()
 def analyze(
     shape: Shape,
     models: Models,
     *,
-    student: str = "pointnet",
-    visibility: str = "auto",
-    views: int = 12,
-    points: int = 1024,
+    student: str = STUDENT,
+    visibility: str = AUTO,
+    views: int = VIEWS,
+    points: int = POINTS,
     seed: int = 0,
-    elevation_deg: float = 30.0,
+    elevation_deg: float = ELEVATION_DEG,
     distance: float = DISTANCE,
     fov_deg: float = FIELD_OF_VIEW_DEG,
     rig: Rig | None = None,
@@ -67,8 +65,8 @@ def analyze(
         models: As `load_models` gives them.
         student: Name of a student that has weights.
         visibility: "auto" (ray casting with a mesh, else hidden point removal), "raycast", "hpr" or "zbuffer".
-        views: Cameras on the ring, 1 to 64.
-        points: Points to sample, 3 to `MAX_POINTS`.
+        views: Cameras on the ring, 1 to `MOST_VIEWS`.
+        points: Points to sample, 3 to `MOST_POINTS`.
         seed: Of the sampling: the same seed on the same machine gives the same numbers.
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
@@ -87,8 +85,8 @@ def analyze(
         raise CheckpointError(
             f"There are no weights for {student!r}; there are some for: {', '.join(models.students) or 'none'}."
         )
-    if points > MAX_POINTS:
-        raise ShapeError(f"At most {MAX_POINTS:,} points can be analysed at once, not {points:,}.")
+    if points > MOST_POINTS:
+        raise ShapeError(f"At most {MOST_POINTS:,} points can be analysed at once, not {points:,}.")
     if seed < 0:
         raise ShapeError(f"A seed is 0 or more, not {seed}.")
     clock = _Clock(models.device)
@@ -195,19 +193,19 @@ class _Clock:
 
 @torch.inference_mode()
 def predict_points(
-    points: Float32[np.ndarray, "N 3"], models: Models, *, student: str = "pointnet", plain: bool = False
+    points: Float32[np.ndarray, "N 3"], models: Models, *, student: str = STUDENT, plain: bool = False
 ) -> Float32[np.ndarray, " K"]:
     """Ask a student alone for class probabilities, with the points as they are: no sampling, no centring.
 
     Raises:
-        ShapeError: Not 3 to `MAX_POINTS` finite points.
+        ShapeError: Not 3 to `MOST_POINTS` finite points.
         CheckpointError: There are no such weights.
     """
     table = models.plains if plain else models.students
     if student not in table:
         raise CheckpointError(f"There are no such weights for {student!r}; there are: {', '.join(table) or 'none'}.")
-    if not (3 <= len(points) <= MAX_POINTS and np.isfinite(points).all()):
-        raise ShapeError(f"A student reads 3 to {MAX_POINTS:,} finite points.")
+    if not (3 <= len(points) <= MOST_POINTS and np.isfinite(points).all()):
+        raise ShapeError(f"A student reads 3 to {MOST_POINTS:,} finite points.")
     logits = table[student](torch.from_numpy(points).to(models.device)[None]).logits[0]
     return as_numpy(logits.softmax(dim=0))
 

@@ -68,7 +68,7 @@ def usable_options(options: Options, shape: Shape) -> tuple[Options, tuple[str, 
 
 def known_students() -> tuple[str, ...]:
     """Name the students that the page can offer before it knows which of them have weights."""
-    return tuple(STUDENT_TITLES)
+    return choices.STUDENTS
 
 
 def student_choices(names: tuple[str, ...]) -> Choices:
