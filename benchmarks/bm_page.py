@@ -20,7 +20,6 @@ from typing import Any
 
 import gradio as gr
 
-from app import examples
 from benchmarks import rows
 from benchmarks.rows import Row
 from pointmcd import analyze, load_models
@@ -29,6 +28,7 @@ from pointmcd.records import Analysis
 from tests.browser import chromium
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer
+from viz.page.examples import examples
 
 ABOUT = "The page in a browser: bytes sent, time to the drawn cloud, redraws, first load, memory over 100 shapes."
 HOME = Path(__file__).parent.parent

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pointmcd import choices
 from pointmcd.records import CheckpointError, SettingError, UserError
-from pointmcd.scene.cameras import IMAGE_SIZE, RIGS
+from pointmcd.scene.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, RIGS
 
-STUDENTS = ("pointnet", "dgcnn")
 SMALLEST_IMAGE = 8
 FOLDER_OF_NEW_WEIGHTS = "runs/weights"
 ANSWERED_BY = {
@@ -237,16 +237,23 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser("analyze", help="analyse one shape file")
     analyze.set_defaults(run=_analyze)
     analyze.add_argument("file", metavar="FILE", help="a point cloud or mesh")
-    analyze.add_argument("--student", choices=STUDENTS, default="pointnet")
-    analyze.add_argument("--visibility", choices=("auto", "raycast", "hpr", "zbuffer"), default="auto")
-    analyze.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
-    analyze.add_argument("--points", type=int, default=1024, help="points to sample (default 1024)")
-    analyze.add_argument("--elevation", type=float, default=30.0, help="of the ring, in degrees (default 30)")
-    analyze.add_argument("--distance", type=float, default=2.0, help="of the cameras, in radii (default 2)")
-    analyze.add_argument("--fov", type=float, default=60.0, help="field of view, in degrees (default 60)")
+    analyze.add_argument("--student", choices=choices.STUDENTS, default=choices.STUDENT)
+    analyze.add_argument("--visibility", choices=(choices.AUTO, *choices.VISIBILITY_METHODS), default=choices.AUTO)
+    _add_views(analyze)
+    analyze.add_argument("--points", type=int, default=choices.POINTS, help="points to sample (default %(default)s)")
     analyze.add_argument(
-        "--up", type=str.lower, choices=("auto", "x", "y", "z"), default="auto", help="the file's axis that points up"
+        "--elevation", type=float, default=choices.ELEVATION_DEG, help="of the ring, in degrees (default %(default)g)"
     )
+    analyze.add_argument(
+        "--distance", type=float, default=DISTANCE, help="of the cameras, in radii (default %(default)g)"
+    )
+    analyze.add_argument(
+        "--fov", type=float, default=FIELD_OF_VIEW_DEG, help="field of view, in degrees (default %(default)g)"
+    )
+    analyze.add_argument(
+        "--up", type=str.lower, choices=(choices.AUTO, *choices.UP_AXES), default=choices.AUTO,
+        help="the file's axis that points up",
+    )  # fmt: skip
     analyze.add_argument("--seed", type=int, default=0, help="of the sampling")
     analyze.add_argument("--json", action="store_true", help="print one JSON object")
     analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
@@ -261,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
     prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
     cameras = prepare.add_mutually_exclusive_group()
-    cameras.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    _add_views(cameras)
     cameras.add_argument("--rig", choices=RIGS, help="a rig of the paper instead")
     prepare.add_argument("--workers", type=_positive, help="processes on a CPU (default: one per core)")
     _add_device(prepare)
@@ -273,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
 
     distill = commands.add_parser("distill", help="train a student, distilled or plain")
     distill.set_defaults(run=_distill)
-    distill.add_argument("--student", choices=STUDENTS, required=True)
+    distill.add_argument("--student", choices=choices.STUDENTS, required=True)
     distill.add_argument(
         "--plain", action="store_true", help="the matched baseline: the teacher never reaches the encoder"
     )
@@ -283,7 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
     _add_normalise(evaluate)
-    evaluate.add_argument("--student", choices=(*STUDENTS, "teacher"), default="pointnet")
+    evaluate.add_argument("--student", choices=(*choices.STUDENTS, "teacher"), default=choices.STUDENT)
     evaluate.add_argument("--plain", action="store_true")
     evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
@@ -310,7 +317,7 @@ def _positive(text: str) -> int:
 
 
 def _seed(text: str) -> int:
-    return _whole_number(text, least=0, most=2**31 - 1)
+    return _whole_number(text, least=0, most=choices.LARGEST_SEED)
 
 
 def _whole_number(text: str, *, least: int, most: int | None = None) -> int:
@@ -322,6 +329,10 @@ def _whole_number(text: str, *, least: int, most: int | None = None) -> int:
     if number < least or (most is not None and number > most):
         raise argparse.ArgumentTypeError(f"a number is needed of {allowed}, not {number}")
     return number
+
+
+def _add_views(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--views", type=int, default=choices.VIEWS, help="cameras on the ring (default %(default)s)")
 
 
 def _add_normalise(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from pointmcd.analysis.answers import ask_point_networks, ask_teacher
 from pointmcd.analysis.explain import as_numpy, compare
 from pointmcd.analysis.scene import make_scene
 from pointmcd.analysis.stages import Stages
+from pointmcd.choices import AUTO, ELEVATION_DEG, MOST_POINTS, POINTS, STUDENT, VIEWS
 from pointmcd.records import (
     Analysis,
     Answer,
@@ -24,20 +25,18 @@ from pointmcd.records import (
 from pointmcd.scene.cameras import DISTANCE, FIELD_OF_VIEW_DEG, Rig
 from pointmcd.weights.models import Models, PointNetwork
 
-MAX_POINTS = 50_000  # their features take 0.2 GB a student, and as much again for each step of working on them
-
 
 @torch.inference_mode()
 def analyze(
     shape: Shape,
     models: Models,
     *,
-    student: str = "pointnet",
-    visibility: str = "auto",
-    views: int = 12,
-    points: int = 1024,
+    student: str = STUDENT,
+    visibility: str = AUTO,
+    views: int = VIEWS,
+    points: int = POINTS,
     seed: int = 0,
-    elevation_deg: float = 30.0,
+    elevation_deg: float = ELEVATION_DEG,
     distance: float = DISTANCE,
     fov_deg: float = FIELD_OF_VIEW_DEG,
     rig: Rig | None = None,
@@ -52,8 +51,8 @@ def analyze(
         models: As `load_models` gives them.
         student: Name of a student that has weights.
         visibility: "auto" (ray casting with a mesh, else hidden point removal), "raycast", "hpr" or "zbuffer".
-        views: Cameras on the ring, 1 to 64.
-        points: Points to sample, 3 to `MAX_POINTS`.
+        views: Cameras on the ring, 1 to `MOST_VIEWS`.
+        points: Points to sample, 3 to `MOST_POINTS`.
         seed: Of the sampling: the same seed on the same machine gives the same numbers.
         elevation_deg: Of the ring, in degrees.
         distance: Of the cameras, in radii of the shape.
@@ -67,8 +66,8 @@ def analyze(
         CheckpointError: That student has no weights.
     """
     networks = models.point_networks(student)
-    if points > MAX_POINTS:
-        raise ShapeError(f"At most {MAX_POINTS:,} points can be analysed at once, not {points:,}.")
+    if points > MOST_POINTS:
+        raise ShapeError(f"At most {MOST_POINTS:,} points can be analysed at once, not {points:,}.")
     if seed < 0:
         raise ShapeError(f"A seed is 0 or more, not {seed}.")
     stages = Stages(previous.kept if previous else {}, models.device)
@@ -106,18 +105,18 @@ def _compare_all(
 
 @torch.inference_mode()
 def predict_points(
-    points: Float32[np.ndarray, "N 3"], models: Models, *, student: str = "pointnet", plain: bool = False
+    points: Float32[np.ndarray, "N 3"], models: Models, *, student: str = STUDENT, plain: bool = False
 ) -> Float32[np.ndarray, " K"]:
     """Ask a student alone for class probabilities, with the points as they are: no sampling, no centring.
 
     Raises:
-        ShapeError: Not 3 to `MAX_POINTS` finite points.
+        ShapeError: Not 3 to `MOST_POINTS` finite points.
         CheckpointError: There are no such weights.
     """
     table = models.plains if plain else models.students
     if student not in table:
         raise CheckpointError(f"There are no such weights for {student!r}; there are: {', '.join(table) or 'none'}.")
-    if not (3 <= len(points) <= MAX_POINTS and np.isfinite(points).all()):
-        raise ShapeError(f"A student reads 3 to {MAX_POINTS:,} finite points.")
+    if not (3 <= len(points) <= MOST_POINTS and np.isfinite(points).all()):
+        raise ShapeError(f"A student reads 3 to {MOST_POINTS:,} finite points.")
     logits = table[student](torch.from_numpy(points).to(models.device)[None]).logits[0]
     return as_numpy(logits.softmax(dim=0))

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from pointmcd.choices import ELEVATION_DEG, MOST_VIEWS, VIEWS
 from pointmcd.records import Cameras, SettingError
 
 # Points as a numpy array or a torch tensor (which is not imported here: the command line's help would wait for it).
@@ -65,9 +66,9 @@ class Rig:
     @classmethod
     def ring(
         cls,
-        views: int = 12,
+        views: int = VIEWS,
         *,
-        elevation_deg: float = 30.0,
+        elevation_deg: float = ELEVATION_DEG,
         distance: float = DISTANCE,
         fov_deg: float = FIELD_OF_VIEW_DEG,
     ) -> Rig:
@@ -152,7 +153,7 @@ def rig_of_name(name: str) -> Rig:
 
 
 def ring(
-    views: int = 12,
+    views: int = VIEWS,
     *,
     elevation_deg: float = 30.0,
     distance: float = DISTANCE,
@@ -199,8 +200,8 @@ def _looking_at_the_origin(rig: Rig) -> Float[np.ndarray, "V 3 4"]:
 
 
 def _check_views(views: int) -> None:
-    if not 1 <= views <= 64:
-        raise SettingError(f"A rig has 1 to 64 views, not {views}.")
+    if not 1 <= views <= MOST_VIEWS:
+        raise SettingError(f"A rig has 1 to {MOST_VIEWS} views, not {views}.")
 
 
 def _short(number: float) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 import app
 from tests.loopback import CUBE, ask, await_answers, file_data, form, join, post, upload, upload_head
+from viz.page.examples import EXAMPLE_FOLDER
 
 OPTIONS = ["pointnet", "auto", 4, 256, 0, 30, "auto"]
 
@@ -86,7 +87,7 @@ def test_a_question_opens_nothing_but_its_senders_upload(
     named = {
         "an address": address,
         "a name that is looked up": "http://models.invalid/cube.off",
-        "a server's own file": str(app.EXAMPLE_FOLDER / "chair.off"),
+        "a server's own file": str(EXAMPLE_FOLDER / "chair.off"),
         "another's folder": "/-/uploads/../../chair.off",
     }[kind]
     file = {

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 from viz.server.mishaps import tell
@@ -52,6 +53,11 @@ class Refused(Exception):
         super().__init__(sentence)
         self.status, self.sentence = status, sentence
         self.headers = {name.replace("_", "-"): text for name, text in headers.items()}
+
+
+def guarded(settings: Settings, names: Names, sessions: Sessions) -> Middleware:
+    """Put a `Guard` before the page."""
+    return Middleware(Guard, settings=settings, names=names, sessions=sessions)
 
 
 class Guard:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+# An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor least lately
+# active is forgotten first.
+VISITS_KEPT = 100
 PLACES = 4  # in the queue, for one visitor
 PLACES_AN_ADDRESS = 64  # of the 128 in all: a class behind one router shares them
 LIVE_AN_ADDRESS = 60  # of the visits that are kept

@@ -25,6 +25,8 @@ from starlette.routing import Route
 
 from viz.server.names import PREFIX
 
+AGE_S = 7200  # then a visitor's file is deleted
+SWEEP_S = 600
 FILES_A_CLIENT = 64
 BYTES_A_CLIENT = 500 * 2**20
 BYTES_IN_ALL = 2 * 2**30
