@@ -126,9 +126,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train_teacher(options: argparse.Namespace) -> None:
-    from pointmcd.training.experiment import choose_recipe, run_teacher
+    from pointmcd.training.experiment import choose_teacher_recipe, run_teacher
 
-    recipe = choose_recipe("teacher", options.recipe, epochs=options.epochs, backbone=options.backbone)
+    recipe = choose_teacher_recipe(options.recipe, epochs=options.epochs, backbone=options.backbone)
     _set_threads(options.threads)
     entry = run_teacher(
         data=options.data, test=options.test, recipe=recipe, seed=options.seed, out=options.out or "runs/teacher",
