@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from pointmcd.records import CheckpointError, SettingError, UserError
 from pointmcd.scene.cameras import IMAGE_SIZE, RIGS
 
-STUDENTS = ("pointnet", "dgcnn")
 SMALLEST_IMAGE = 8
 FOLDER_OF_NEW_WEIGHTS = "runs/weights"
 
@@ -201,14 +200,17 @@ def _weights(options: argparse.Namespace) -> None:
         raise CheckpointError(f"{folder} holds no weights: there is no manifest.json.")
     for name, entry in entries.items():
         metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
-        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
+        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {', '.join(entry.key)}")
+        print(f"  {entry.training.get('command', '')}\n  {metrics}")
 
 
 def _import_official(options: argparse.Namespace) -> None:
     from pointmcd.weights.official import import_official
 
     entry = import_official(options.file, options.out)
-    print(f"Wrote {entry.name} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}.")
+    print(
+        f"Wrote {Path(entry.file).stem} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}."
+    )
 
 
 def _set_threads(count: int | None) -> None:
@@ -232,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser("analyze", help="analyse one shape file")
     analyze.set_defaults(run=_analyze)
     analyze.add_argument("file", metavar="FILE", help="a point cloud or mesh")
-    analyze.add_argument("--student", choices=STUDENTS, default="pointnet")
+    analyze.add_argument("--student", default="pointnet", help="a network that `weights` lists (default pointnet)")
     analyze.add_argument("--visibility", choices=("auto", "raycast", "hpr", "zbuffer"), default="auto")
     analyze.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
     analyze.add_argument("--points", type=int, default=1024, help="points to sample (default 1024)")
@@ -268,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
 
     distill = commands.add_parser("distill", help="train a student, distilled or plain")
     distill.set_defaults(run=_distill)
-    distill.add_argument("--student", choices=STUDENTS, required=True)
+    distill.add_argument("--student", required=True, help="an encoder that has a recipe: pointnet, dgcnn, ...")
     distill.add_argument(
         "--plain", action="store_true", help="the matched baseline: the teacher never reaches the encoder"
     )
@@ -278,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
     _add_normalise(evaluate)
-    evaluate.add_argument("--student", choices=(*STUDENTS, "teacher"), default="pointnet")
+    evaluate.add_argument("--student", default="pointnet", help="a network that `weights` lists, or teacher")
     evaluate.add_argument("--plain", action="store_true")
     evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")

@@ -39,7 +39,7 @@ from pointmcd.weights.manifest import (
     WEIGHTS,
     Entry,
     build_network,
-    entries_by_role,
+    find_default,
     load_weights,
     read_manifest,
     save_weights,
@@ -61,7 +61,7 @@ def run_teacher(
     """Train the teacher on `data`, judge it once on `test` and save it to the folder `weights`."""
     target = pick_device(device)
     whole, judged = _load_sets(data, test, recipe, normalise=normalise)
-    _check_folder(weights, "teacher", whole.class_names)
+    _check_folder(weights, whole.class_names, replaced=("teacher", recipe.backbone, f"seed{seed}"))
     rows, held_out = split_validation(whole.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
     train, validation = whole.subset(rows), whole.subset(held_out)
     views = prepare_views(whole.points, cache, image_size=recipe.input_size, device=target)
@@ -88,9 +88,9 @@ def run_teacher(
     usual = teacher_recipe(recipe.name).backbone
     command = "train-teacher" + ("" if recipe.backbone == usual else f" --backbone {recipe.backbone}")
     return save_weights(
-        shipped, weights, name="teacher", network=network,
+        shipped, weights, network=recipe.backbone, role="teacher", run=f"seed{seed}", settings=network,
         training=_training_notes(command, data, test, recipe, run, train),
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
+        metrics=_metrics(result, test, run, len(held_out)), licence=_licence(train),
     )  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def run_student(
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
     target = pick_device(device)
     train, judged = _load_sets(data, test, recipe, normalise=normalise)
-    name = encoder + ("_plain" if plain else "")
-    _check_folder(weights, name, train.class_names)
+    role = "plain" if plain else "distilled"
+    _check_folder(weights, train.class_names, replaced=(role, encoder, f"seed{seed}"))
     teacher, teacher_entry = find_teacher(weights, target)
     if teacher_entry.class_names != train.class_names:
         raise CheckpointError(
@@ -129,16 +129,16 @@ def run_student(
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
     result = judge_student(shipped, judged)
-    if "teacher" not in entries_by_role(
-        read_manifest(weights), weights
+    if (
+        find_default(read_manifest(weights), role="teacher") is None
     ):  # the shipped one taught: the folder is to be of use by itself
-        copied = ("name", "network", "training", "metrics", "data_licence")
-        save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
+        copied = {key: value for key, value in vars(teacher_entry).items() if key not in ("file", "sha256")}
+        save_weights(teacher, weights, **copied)
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
     notes = _training_notes(command, data, test, recipe, run, train.subset(rows)) | {"teacher": teacher_entry.sha256}
     return save_weights(
-        shipped, weights, name=name, network=network, training=notes,
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
+        shipped, weights, network=encoder, role=role, run=f"seed{seed}", settings=network, training=notes,
+        metrics=_metrics(result, test, run, len(held_out)), licence=_licence(train),
     )  # fmt: skip
 
 
@@ -150,12 +150,12 @@ def _load_sets(data: str, test: str, recipe: Recipe, *, normalise: bool) -> tupl
     return train, judged.labelled_by(train.class_names, source=test)
 
 
-def _check_folder(weights: str, name: str, class_names: tuple[str, ...]) -> None:
+def _check_folder(weights: str, class_names: tuple[str, ...], *, replaced: tuple[str, str, str]) -> None:
     """Refuse a folder that could not be used any more with a network of these classes beside those that it holds."""
-    for other in read_manifest(weights).values():
-        if other.name != name and other.class_names != class_names:
+    for name, other in read_manifest(weights).items():
+        if (other.role, other.network, other.run) != replaced and other.class_names != class_names:
             raise CheckpointError(
-                f"{weights} holds {other.name}, of {len(other.class_names)} classes ({_some(other.class_names)}), and "
+                f"{weights} holds {name}, of {len(other.class_names)} classes ({_some(other.class_names)}), and "
                 f"the data have {len(class_names)} ({_some(class_names)}), in that order; choose another --weights."
             )
 
@@ -195,7 +195,7 @@ def find_teacher(weights: str | Path, device: torch.device) -> tuple[Classificat
         CheckpointError: There is neither, or it is unclear which of several is meant.
     """
     for folder in (Path(weights), WEIGHTS):
-        entry = entries_by_role(read_manifest(folder), folder).get("teacher")
+        entry = find_default(read_manifest(folder), role="teacher")
         if entry is not None:
             teacher = load_weights(entry, folder).to(device)
             assert isinstance(teacher, ClassificationTeacher)

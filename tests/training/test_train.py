@@ -439,12 +439,13 @@ def run(*arguments: object) -> int:
 
 def test_the_commands_leave_a_teacher_and_a_matched_pair(trained: Trained) -> None:
     entries = read_manifest(trained.weights)
-    assert list(entries) == ["pointnet", "pointnet_plain", "teacher"]
+    assert list(entries) == ["teacher", "pointnet", "pointnet_plain"]
+    assert entries["pointnet_plain"].key == ("classification", "pointnet", "plain", "seed0")
     distilled, plain = entries["pointnet"], entries["pointnet_plain"]
     differs = {key for key in distilled.training if distilled.training[key] != plain.training[key]}
     assert differs <= {"command", "hours"}
     assert distilled.training["teacher"] == entries["teacher"].sha256
-    assert distilled.network | {"isolate_views": True} == plain.network
+    assert distilled.settings | {"isolate_views": True} == plain.settings
     assert distilled.training["shapes"] == 18 - 2
     assert distilled.training["class_names"] == ["box", "rod"]
     for entry in entries.values():
@@ -452,7 +453,7 @@ def test_the_commands_leave_a_teacher_and_a_matched_pair(trained: Trained) -> No
         assert entry.metrics["test_shapes"] == 6
         assert entry.metrics["validation_shapes"] == 2
         assert entry.training["epochs"] == 2
-        assert "ModelNet40" not in entry.data_licence
+        assert "ModelNet40" not in entry.licence
 
 
 def test_a_plain_run_never_goes_on_from_a_distilled_one(
