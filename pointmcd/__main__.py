@@ -208,9 +208,8 @@ def _import_official(options: argparse.Namespace) -> None:
     from pointmcd.weights.official import import_official
 
     entry = import_official(options.file, options.out)
-    print(
-        f"Wrote {Path(entry.file).stem} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}."
-    )
+    path = Path(options.out) / entry.file
+    print(f"Wrote {path.stem} to {path}: {entry.training['source']}, {entry.sha256[:16]}.")
 
 
 def _set_threads(count: int | None) -> None:

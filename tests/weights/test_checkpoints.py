@@ -250,8 +250,8 @@ while not (folder / "go").exists():
     time.sleep(0.001)
 for number in range(count):
     for name in (f"{who}{number}", "both"):
-        save_weights(torch.nn.Linear(8, 8), folder / "weights", network=name, role="distilled", settings={}, training={},
-                     metrics={}, licence="none")
+        save_weights(torch.nn.Linear(8, 8), folder / "weights", network=name, role="distilled", settings={},
+                     training={}, metrics={}, licence="none")
 """
     return subprocess.Popen([sys.executable, "-c", code, str(folder), who, str(count)], cwd=Path(__file__).parents[2])
 
