@@ -27,9 +27,9 @@ from pointmcd.networks.student import Student, StudentOutput
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.projection import everything
 from pointmcd.tasks.classification import classification_student
-from pointmcd.training.classification import student_loss, teacher_loss
 from pointmcd.training.loop import Loss, has_fast_bf16, make_optimizer
 from pointmcd.training.recipes import Recipe, get_recipe
+from pointmcd.training.steps import student_loss, teacher_loss
 
 ABOUT = "Training steps of the cpu recipes, an epoch's time, and the released step as naive twin."
 EPOCH = 9843  # training shapes of ModelNet40

@@ -131,9 +131,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train_teacher(options: argparse.Namespace) -> None:
-    from pointmcd.training.experiment import choose_recipe, run_teacher
+    from pointmcd.training.experiment import choose_teacher_recipe, run_teacher
 
-    recipe = choose_recipe("teacher", options.recipe, epochs=options.epochs, backbone=options.backbone)
+    recipe = choose_teacher_recipe(options.recipe, epochs=options.epochs, backbone=options.backbone)
     _set_threads(options.threads)
     entry = run_teacher(
         data=options.data, test=options.test, recipe=recipe, seed=options.seed, out=options.out or "runs/teacher",
@@ -206,14 +206,16 @@ def _weights(options: argparse.Namespace) -> None:
         raise CheckpointError(f"{folder} holds no weights: there is no manifest.json.")
     for name, entry in entries.items():
         metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
-        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
+        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {', '.join(entry.key)}")
+        print(f"  {entry.training.get('command', '')}\n  {metrics}")
 
 
 def _import_official(options: argparse.Namespace) -> None:
     from pointmcd.weights.official import import_official
 
     entry = import_official(options.file, options.out)
-    print(f"Wrote {entry.name} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}.")
+    path = Path(options.out) / entry.file
+    print(f"Wrote {path.stem} to {path}: {entry.training['source']}, {entry.sha256[:16]}.")
 
 
 def _set_threads(count: int | None) -> None:
@@ -237,7 +239,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser("analyze", help="analyse one shape file")
     analyze.set_defaults(run=_analyze)
     analyze.add_argument("file", metavar="FILE", help="a point cloud or mesh")
-    analyze.add_argument("--student", choices=choices.STUDENTS, default=choices.STUDENT)
+    analyze.add_argument(
+        "--student", default=choices.STUDENT, help="a network that `weights` lists (default %(default)s)"
+    )
     analyze.add_argument("--visibility", choices=(choices.AUTO, *choices.VISIBILITY_METHODS), default=choices.AUTO)
     _add_views(analyze)
     analyze.add_argument("--points", type=int, default=choices.POINTS, help="points to sample (default %(default)s)")
@@ -280,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
 
     distill = commands.add_parser("distill", help="train a student, distilled or plain")
     distill.set_defaults(run=_distill)
-    distill.add_argument("--student", choices=choices.STUDENTS, required=True)
+    distill.add_argument("--student", required=True, help="an encoder that has a recipe: pointnet, dgcnn, ...")
     distill.add_argument(
         "--plain", action="store_true", help="the matched baseline: the teacher never reaches the encoder"
     )
@@ -290,7 +294,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
     _add_normalise(evaluate)
-    evaluate.add_argument("--student", choices=(*choices.STUDENTS, "teacher"), default=choices.STUDENT)
+    evaluate.add_argument(
+        "--student", default=choices.STUDENT, help="a network that `weights` lists, or teacher (default %(default)s)"
+    )
     evaluate.add_argument("--plain", action="store_true")
     evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")

@@ -187,7 +187,7 @@ def test_the_up_axis_can_be_chosen(cube: Path, random_weights: Path, capsys: pyt
     ("options", "message"),
     [
         (["--student", "dgcnn"], "There are no weights for 'dgcnn'; there are some for: pointnet."),
-        (["--student", "curvenet"], "argument --student: invalid choice: 'curvenet'"),
+        (["--student", "gpt"], "There are no weights for 'gpt'; there are some for: pointnet."),
         (["--visibility", "raycast"], "Ray casting needs a mesh"),
         (["--views", "0"], "A rig has 1 to 64 views, not 0."),
         (["--views", "many"], "argument --views: invalid int value: 'many'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -12,7 +13,7 @@ from pointmcd.data.labels import MODELNET40
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.records import CheckpointError, Role
-from pointmcd.weights.manifest import WEIGHTS, entries_by_role, load_weights, read_manifest
+from pointmcd.weights.manifest import WEIGHTS, find_default, load_weights, read_manifest
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Models:
 
     Attributes:
         teacher: The image network.
-        students: Distilled students by encoder name.
+        students: Distilled students by encoder name, in the manifest's order: the first is the default.
         plains: The same students trained without distillation, where there are such weights.
-        weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
+        weights: SHA-256 of each network's file by its short name: "teacher", an encoder's name, or that with "_plain".
         device: Where they compute.
         class_names: Label of each logit, the same for all of them.
         others: Point networks besides those: controls, further runs, the user's own.
@@ -77,40 +78,49 @@ class Models:
 
 
 def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models:
-    """Load the networks that a weights folder lists, one for each role (`entries_by_role`).
+    """Load every network for classification that a weights folder lists.
 
     Args:
         folder: Holds `manifest.json` and its files; the shipped weights by default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
 
     Raises:
-        CheckpointError: The folder lacks a teacher or a student, a file is damaged, the networks name different
-            classes, or it is unclear which of several is meant.
+        CheckpointError: The folder lacks a teacher or a student, a file is damaged, or the networks name different
+            classes.
     """
     target = pick_device(device)
-    entries = entries_by_role(read_manifest(folder), folder)
-    networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
-    teacher = networks.get("teacher")
-    if not isinstance(teacher, ClassificationTeacher) or len(networks) < 2:
+    entries = {name: entry for name, entry in read_manifest(folder).items() if entry.task == "classification"}
+    teacher_entry = find_default(entries, role="teacher")
+    if teacher_entry is None or all(entry.role == "teacher" for entry in entries.values()):
         raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
     names = {entry.class_names for entry in entries.values()}
-    if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
+    if len(names) > 1 or {entry.settings.get("classes", 40) for entry in entries.values()} != {
         len(name) for name in names
     }:
         raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
-    distilled: dict[str, Student] = {}
+    teacher = load_weights(teacher_entry, folder).to(target)
+    assert isinstance(teacher, ClassificationTeacher)
+    students: dict[str, Student] = {}
     plains: dict[str, Student] = {}
-    for role, module in networks.items():
-        if isinstance(module, Student):
-            table = plains if module.isolate_views else distilled
-            table[str(entries[role].network["encoder"])] = module
+    others: list[PointNetwork] = []
+    for entry in entries.values():
+        if entry.role == "teacher":
+            continue
+        module = load_weights(entry, folder).to(target)
+        assert isinstance(module, Student)
+        table = {"distilled": students, "plain": plains}.get(entry.role)
+        if table is not None and entry.network not in table:
+            table[entry.network] = module
+        else:
+            others.append(PointNetwork(module, entry.network, cast(Role, entry.role), entry.sha256, entry.run))
     return Models(
         teacher=teacher,
-        students=dict(sorted(distilled.items(), reverse=True)),
+        students=students,
         plains=plains,
-        weights={role: entry.sha256 for role, entry in entries.items()},
+        weights={name: entry.sha256 for name, entry in entries.items()},
         device=target,
         class_names=names.pop(),
+        others=tuple(others),
     )
 
 

@@ -79,16 +79,17 @@ def import_official(path: str | Path, folder: str | Path) -> Entry:
             f"{', '.join(_CLASSIFICATION)}."
         )
     module = load_official(path, source)
-    network = {**_CLASSIFICATION[source], "classes": len(MODELNET40)}
+    settings = {**_CLASSIFICATION[source], "classes": len(MODELNET40)}
+    is_teacher = settings["kind"] == "teacher"
     training = {
         "command": f"python -m pointmcd import-official {Path(path).name}",
         "source": f"{source} of the released code",
         "class_names": list(MODELNET40),
     }
-    name = "teacher" if network["kind"] == "teacher" else str(network["encoder"])
     return save_weights(
-        module, folder, name=name, network=network, training=training, metrics={},
-        data_licence="That of the released checkpoint.",
+        module, folder, network=settings["backbone" if is_teacher else "encoder"],
+        role="teacher" if is_teacher else "distilled", run="released", settings=settings, training=training,
+        metrics={}, licence="That of the released checkpoint.",
     )  # fmt: skip
 
 

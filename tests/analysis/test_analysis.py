@@ -359,13 +359,14 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_networks_of_different_classes_are_refused(tmp_path: Path) -> None:
-    for name, network in {
+    for role, settings in {
         "teacher": {"kind": "teacher", "backbone": "slim_resnet18", "input_size": 96},
-        "pointnet": {"kind": "student", "encoder": "pointnet", "classes": 3},
+        "distilled": {"kind": "student", "encoder": "pointnet", "classes": 3},
     }.items():
         save_weights(
-            build_network(network), tmp_path, name=name, network=network, training={}, metrics={}, data_licence=""
-        )
+            build_network(settings), tmp_path, network="any", role=role, settings=settings, training={}, metrics={},
+            licence="",
+        )  # fmt: skip
     with pytest.raises(CheckpointError, match="name different classes"):
         load_models(folder=tmp_path)
 
