@@ -115,7 +115,7 @@ def measure() -> list[Row]:
 
 def measure_gpu(*, batch: int = 64, count: int = 1024, views: int = 12, device: str = "cuda") -> list[Row]:
     """Time the paper's step, all views, against the twin and against the released code's figure."""
-    torch.backends.cudnn.allow_tf32 = False  # the twin's convolutions are to be float32, as our products are
+    torch.backends.cudnn.allow_tf32 = False  # the twin's convolutions must be float32, like our products
     torch.manual_seed(0)
     student = Student("dgcnn").train().to(device)
     twin = NaiveStudent(student).train()

@@ -21,7 +21,7 @@ NEIGHBOURS = 20
 
 
 def compare(what: str, fast: Callable[[], Tensor], twin: Callable[[], Tensor], *, repeats: int = 5) -> Row:
-    """Time both in turn; the peak memory of both stands in the detail."""
+    """Time both in turn; the detail gives the peak memory of both."""
     fast_s, twin_s = alternating(fast, twin, repeats=repeats)
     memory = f"{peak_memory(fast):.0f} MB, twin {peak_memory(twin):.0f} MB"
     detail = f"{1000 * twin_s:.1f} ms -> {1000 * fast_s:.1f} ms; {memory}"

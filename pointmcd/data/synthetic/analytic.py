@@ -21,7 +21,7 @@ def torus(dials: Dials) -> Parts:
 
 
 def cuboid(dials: Dials) -> Parts:
-    """A box of which a camera sees at most three faces."""
+    """A box; a camera sees at most three of its faces."""
     width, depth = dials.number("width", 0.8, 0.6, 1.0), dials.number("depth", 0.6, 0.4, 0.8)
     yield "surface", box((-width / 2, -depth / 2, 0), (width / 2, depth / 2, dials.number("height", 0.5, 0.3, 0.7)))
 

@@ -18,7 +18,7 @@ Parts = Iterable[tuple[str, Solid]]
 
 @dataclass(frozen=True, eq=False)
 class SyntheticShape:
-    """A parametric shape of which everything is known.
+    """A parametric shape with everything known about it.
 
     Attributes:
         shape: The mesh: closed parts, wound outwards, Z up, in metres, standing on z = 0 (the analytic plane is open).
