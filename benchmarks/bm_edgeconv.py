@@ -1,6 +1,7 @@
 """How fast does DGCNN learn with edge convolutions that hold no edges?
 
-Run `python -m benchmarks.bm_edgeconv [--device cuda]`; tests/networks/test_students.py holds fast form and twin equal.
+Run `python -m benchmarks.bm_edgeconv [--device cuda]`;
+tests/networks/test_students.py checks that fast form and twin agree.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def training_step(
 
 
 def differences(batch: int, count: int, device: str = "cpu") -> tuple[float, float]:
-    """Tell how far fast and naive outputs in training lie from the twin's in float64, in shares of mean magnitude."""
+    """Measure how far fast and naive training outputs are from the twin's in float64, in shares of mean magnitude."""
     torch.manual_seed(0)
     student = Student("dgcnn").train().to(device)
     twin = NaiveStudent(student).train()
@@ -72,11 +73,13 @@ def differences(batch: int, count: int, device: str = "cpu") -> tuple[float, flo
     with torch.no_grad():
         truth = naive(exact, points.double(), seen)
         found = fast(student, points, seen), naive(twin, points, seen)
-    ours, theirs = (
-        max(float((value - true).abs().max() / true.abs().mean()) for value, true in zip(outputs, truth, strict=True))
-        for outputs in found
-    )
-    return ours, theirs
+
+    def furthest(outputs: tuple[Tensor, Tensor]) -> float:
+        shares = [(value - true).abs().max() / true.abs().mean() for value, true in zip(outputs, truth, strict=True)]
+        return float(max(shares))
+
+    ours, theirs = found
+    return furthest(ours), furthest(theirs)
 
 
 def measure() -> list[Row]:

@@ -1,6 +1,6 @@
 """How fast are neighbours found without a matrix of all distances?
 
-Run `python -m benchmarks.bm_neighbours`; tests/ops/test_ops.py holds fast forms and twins equal.
+Run `python -m benchmarks.bm_neighbours`; tests/ops/test_ops.py checks that fast forms and twins agree.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def compare(what: str, fast: Callable[[], Tensor], twin: Callable[[], Tensor], *
 
 
 def agreement(points: Tensor) -> Row:
-    """Which share of neighbourhoods has exactly the members that float64 distances give?"""
+    """Measure the share of neighbourhoods with exactly the members that float64 distances give."""
     ours = neighbourhoods(points, NEIGHBOURS).sort(-1).values
     sure, plain = (
         full_matrix_neighbours(points.to(dtype), NEIGHBOURS).sort(-1).values for dtype in (torch.float64, torch.float32)
