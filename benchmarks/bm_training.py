@@ -2,9 +2,9 @@
 
 `python -m benchmarks.bm_training [--device cuda]`. The twin is the released step in our own words: every point's
 feature normalised and activated, then repeated for each view and multiplied by the mask. Both begin with the same
-weights, and their losses must agree. Only the sizes are ModelNet40's: what the clouds look like costs nothing. An
-epoch's time is reckoned from a few steps; the logs of the shipped weights' training
-have whole epochs, validation included.
+weights, and their losses must agree. Only the sizes are ModelNet40's: the look of the
+clouds does not change the time. An epoch's time is extrapolated from a few steps; the logs of the shipped weights'
+training have whole epochs, validation included.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def twin_rows(task: Task) -> list[Row]:
     losses = []
     for kind in (Student, NaiveStudent):
         _, step = task.stepper(kind, bf16=False)
-        losses.append([float(step()) for _ in range(3)])  # later ones tell whether the gradients agree too
+        losses.append([float(step()) for _ in range(3)])  # later steps show whether the gradients agree too
     difference = float(np.abs(np.subtract(*losses) / losses[0]).max())
     if difference > 1e-3:
         raise AssertionError(f"The twin's losses differ by {difference:.1e}: the two steps are not the same.")
@@ -213,7 +213,7 @@ def teacher_rows() -> list[Row]:
 
 
 def measure() -> list[Row]:
-    """PointNet with its twin, DGCNN (whose twin bm_edgeconv has), and the teacher."""
+    """Measure PointNet with its twin, DGCNN (whose twin is in bm_edgeconv), and the teacher."""
     pointnet = make_task("pointnet")
     return [
         *epoch_rows(pointnet, target_s=90),

@@ -171,7 +171,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     if options.student == "teacher":
         if options.plain or options.alignment:
-            raise SettingError("--plain and --alignment are for students; leave them away for the teacher.")
+            raise SettingError("--plain and --alignment are for students; leave them out for the teacher.")
         result, weights = judge_teacher(models.teacher, data, options.cache), models.weights["teacher"]
     else:
         table = models.plains if options.plain else models.students

@@ -1,4 +1,4 @@
-"""What can be asked of an analysis, and what is meant where nobody says?
+"""What can an analysis be asked for, and what are the defaults?
 
 The command line's help and the page's first paint read this, so it imports nothing.
 """

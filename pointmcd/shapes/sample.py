@@ -37,7 +37,7 @@ def sample_points(shape: Shape, *, count: int = POINTS, seed: int = 0) -> PointC
     generator = np.random.default_rng(seed)
     middle = shape.vertices.mean(axis=0, dtype=np.float64)
     notes = list(shape.notes)
-    # The middle is taken off first, so that large coordinates cost no digits.
+    # Subtract the middle first, so that large coordinates cost no digits.
     if shape.faces is not None:
         vertices = shape.vertices.astype(np.float64) - middle
         points, colors = _sample_surface(vertices, shape.faces, shape.colors, count, generator)
