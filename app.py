@@ -22,7 +22,9 @@ import gradio as gr
 
 from pointmcd.records import UserError
 from pointmcd.shapes.load import MAX_FILE_BYTES
-from viz.components import PLOTLY_HEAD, asset, compressed_plotly, plotly_route
+from viz.components import asset
+from viz.delivery import HEAD, compressed_plotly
+from viz.delivery import routes as script_routes
 from viz.page import queues
 from viz.page.build import build_app
 from viz.page.examples import FIRST_EXAMPLE, REPOSITORY, THUMBNAIL_FOLDER
@@ -77,9 +79,9 @@ def serve(models: Models | Callable[[], Models], *, host: str = "127.0.0.1", por
         share=False, allowed_paths=[], max_file_size=MAX_FILE_BYTES, show_error=True, ssr_mode=False, footer_links=[],
         # Sessions admits no more than it keeps, and says which one goes: Gradio's own limit is never reached.
         state_session_capacity=10**6, enable_monitoring=False, run_history=False, pwa=False,
-        root_path=settings.root_path, theme=gradio_theme(), css=asset("page/page.css"), head=PLOTLY_HEAD,
+        root_path=settings.root_path, theme=gradio_theme(), css=asset("page/page.css"), head=HEAD,
         app_kwargs={
-            "routes": [plotly_route(), *uploads.routes()],
+            "routes": [*script_routes(), *uploads.routes()],
             "middleware": [guarded(settings, names, sessions)],
             "lifespan": tidying(uploads, sessions),
         },

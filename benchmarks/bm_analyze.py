@@ -99,7 +99,8 @@ def _after_another(shape: Shape, models: Models) -> list[Row]:
     """Time a change of the options when the previous analysis is known."""
     before = analyze(shape, models)
     # As after another student's analysis: only this student's answers are missing.
-    of_another = replace(before, student=replace(before.student, weights="another"), plain=None)
+    scene_and_teacher = ("cameras", "cloud", "renders", "visibility", "teacher")
+    of_another = replace(before, kept={stage: before.kept[stage] for stage in scene_and_teacher})
     changes: dict[str, Callable[[], Analysis]] = {
         "nothing": lambda: analyze(shape, models, previous=before),
         "the student": lambda: analyze(shape, models, previous=of_another),

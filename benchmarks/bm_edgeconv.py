@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks import rows
 from benchmarks.edge_twin import NaiveStudent
 from benchmarks.rows import Row, alternating, peak_gpu_memory, peak_memory
-from pointmcd.networks.student import Student
+from pointmcd.tasks.classification import classification_student
 from pointmcd.tasks.losses import distillation_loss, smoothed_cross_entropy
 from pointmcd.training.recipes import SGD_MOMENTUM, get_recipe
 
@@ -64,7 +64,7 @@ def training_step(
 def differences(batch: int, count: int, device: str = "cpu") -> tuple[float, float]:
     """Measure how far fast and naive training outputs are from the twin's in float64, in shares of mean magnitude."""
     torch.manual_seed(0)
-    student = Student("dgcnn").train().to(device)
+    student = classification_student("dgcnn").train().to(device)
     twin = NaiveStudent(student).train()
     exact = copy.deepcopy(twin).double()
     generator = torch.Generator().manual_seed(1)
@@ -84,7 +84,7 @@ def differences(batch: int, count: int, device: str = "cpu") -> tuple[float, flo
 
 def measure() -> list[Row]:
     torch.manual_seed(0)
-    student = Student("dgcnn").train()
+    student = classification_student("dgcnn").train()
     twin = NaiveStudent(student).train()
     half = copy.deepcopy(student)
     what = f"DGCNN training step, B=16 N=1024 V={VIEWS}"
@@ -120,7 +120,7 @@ def measure_gpu(*, batch: int = 64, count: int = 1024, views: int = 12, device: 
     """Time the paper's step, all views, against the twin and against the released code's figure."""
     torch.backends.cudnn.allow_tf32 = False  # the twin's convolutions must be float32, like our products
     torch.manual_seed(0)
-    student = Student("dgcnn").train().to(device)
+    student = classification_student("dgcnn").train().to(device)
     twin = NaiveStudent(student).train()
     half = copy.deepcopy(student)
     what = f"DGCNN training step, B={batch} N={count} V={views}"

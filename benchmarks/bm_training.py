@@ -23,9 +23,10 @@ from benchmarks import rows
 from benchmarks.rows import Row
 from benchmarks.twins import repeated_view_pool
 from pointmcd.data.point_set import PointSet
-from pointmcd.networks.dense import everything
 from pointmcd.networks.student import Student, StudentOutput
 from pointmcd.networks.teachers.classification import ClassificationTeacher
+from pointmcd.projection import everything
+from pointmcd.tasks.classification import classification_student
 from pointmcd.training.classification import student_loss, teacher_loss
 from pointmcd.training.loop import Loss, has_fast_bf16, make_optimizer
 from pointmcd.training.recipes import Recipe, get_recipe
@@ -44,10 +45,10 @@ class NaiveStudent(Student):
         encoded = self.encoder(points)
         views = repeated_view_pool(encoded.values, visibility)
         shape_feature, logits = self.head.classify(encoded.values.amax(dim=1))
-        view_features = self.head.alignment(views)
+        view_features = self.alignment(views)
         nothing = everything(points)
         return StudentOutput(
-            shape_feature=shape_feature, logits=logits, view_features=view_features, trunk=encoded,
+            shape_feature=shape_feature, logits=logits, view_features=view_features, encoded=encoded,
             view_logits=self.head.classifier(view_features), view_pools=views, winners=nothing, global_winners=nothing,
         )  # fmt: skip
 
@@ -93,7 +94,8 @@ class Task:
     def stepper(self, kind: type[Student], *, bf16: bool) -> tuple[Student, Callable[[], Tensor]]:
         """Build a student, always with the same weights, and its step."""
         torch.manual_seed(0)
-        model = kind(self.encoder).to(self.device)
+        student = classification_student(self.encoder)
+        model = kind(student.encoder, student.head).to(self.device)
         loss = student_loss(model, self.data, self.packed, self.taught, self.recipe)
         return model, stepper(model, self.recipe, loss, bf16=bf16)
 

@@ -18,6 +18,10 @@ from pointmcd.scene.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, RIGS
 
 SMALLEST_IMAGE = 8
 FOLDER_OF_NEW_WEIGHTS = "runs/weights"
+ANSWERED_BY = {
+    "teacher": "Teacher", "distilled": "Distilled student", "plain": "Plain student", "control": "Control",
+    "own": "Own weights",
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,10 +88,11 @@ def _as_text(result: dict[str, Any]) -> str:
         f"{result['points']:,} points, {result['views']} views ({seen['method']}): a view sees {share:.0%} of the "
         f"points on average, {seen['unseen_points']} points are seen by none."
     )
-    for title, key in (("Teacher", "teacher"), ("Distilled student", "student"), ("Plain student", "plain")):
-        if result[key] is not None:
-            answers = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in result[key]["top5"])
-            lines.append(f"{title}: {answers}")
+    for answer in result["answers"]:
+        best = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in answer["top5"])
+        lines.append(f"{ANSWERED_BY[answer['role']]}{' ' + answer['run'] if answer['run'] else ''}: {best}")
+    if result["domain"]["note"]:
+        lines.append(result["domain"]["note"])
     alignment = result["alignment"]
     lines.append(
         f"Alignment: mean cosine {sum(alignment['cosine']) / len(alignment['cosine']):.3f}, diagonal dominance "

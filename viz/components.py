@@ -1,35 +1,18 @@
-"""How does the viewer live in a Gradio page? One HTML component with a fixed template, and plotly.js from its wheel."""
+"""How does the viewer live in a Gradio page? One HTML component with a fixed template, and modules."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
-import plotly
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from viz import theme
+from viz.delivery import ENTRY, MODULE_FOLDER, PLOTLY, PLOTLY_PATH, VIEWER
 
 _HERE: Final = Path(__file__).parent
-_PLOTLY: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-_COMPRESSING: Final = threading.Lock()
-# Where a server with `plotly_route` has plotly.js: a new version has a new address, so browsers may keep it for long.
-PLOTLY_PATH: Final = f"/plotly-{plotly.__version__}.min.js"
-# Relative to the page's base, as all that Gradio names: right under a root path too. The viewer asks for the same.
-PLOTLY_HEAD: Final = f'<link rel="preload" as="script" href="{PLOTLY_PATH[1:]}">'
-# In reading order: each file answers one question, and all share one function's scope.
-_SCRIPTS: Final = (
-    "dom.js", "decode.js", "cells.js", "camera.js", "colouring.js", "legend.js", "discs.js", "plotly_insides.js",
-    "scene.js", "thumbnails.js", "predictions.js", "matrix.js", "card.js", "snapshot.js", "address.js", "viewer.js",
-)  # fmt: skip
 # Gradio compiles a template with Handlebars, then as a JavaScript template literal: none of these may occur in it.
 _TEMPLATE_SYNTAX: Final = ("{{", "${", "`", "\\")
 
@@ -55,18 +38,19 @@ def AnalysisViewer(
         explain_cell: Answers `{"ticket", "plain", "row", "column"}` by `viz.bundle.pack_cell`'s dict: the shares behind
             a cell beside the diagonal of the similarity matrix; see `viz.cells`. Without it, the page says that such a
             cell cannot be explained.
-        own_route: Whether the server has `plotly_route` (and the page `PLOTLY_HEAD`, so that it comes early); else
-            plotly.js comes as one of Gradio's static files, compressed anew for each visitor.
+        own_route: Whether the server has `viz.delivery.routes` (and the page its `HEAD`, so that they come early); else
+            plotly.js and the modules come as Gradio's static files, compressed anew for each visitor.
 
     Returns:
         A component whose value is the bundle. It triggers `select` with `{view, point, mode, student, compare}` when
         the user chooses a view or a point; nothing in it needs an answer. Its state lives in the address's hash, and
-        `window.pointmcdViewer` tells tests and curious consoles what is shown (see the end of viewer.js).
+        `window.pointmcdViewer` tells tests and curious consoles what is shown (see viewer/inspect.js).
     """
-    plotly_path = PLOTLY_PATH
-    if not own_route:
-        gr.set_static_paths([_PLOTLY])
-        plotly_path = f"/gradio_api/file={_PLOTLY.as_posix()}"
+    if own_route:
+        plotly, modules = PLOTLY_PATH[1:], MODULE_FOLDER[1:]
+    else:
+        gr.set_static_paths([PLOTLY, VIEWER])
+        plotly, modules = (f"gradio_api/file={path.as_posix()}" for path in (PLOTLY, VIEWER))
     template = f"<style>\n{viewer_css()}\n</style>\n{asset('viewer/viewer.html')}"
     for syntax in _TEMPLATE_SYNTAX:
         if syntax in template:
@@ -74,7 +58,7 @@ def AnalysisViewer(
     return gr.HTML(
         value=value,
         html_template=template,
-        js_on_load=_script(plotly_path),
+        js_on_load=_script(plotly, modules),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=["pmv-host"],
@@ -98,42 +82,22 @@ def viewer_css() -> str:
     return theme.css_variables() + asset("viewer/viewer.css")
 
 
-def compressed_plotly() -> bytes:
-    """Return plotly.js as gzip, made once: Gradio makes it anew for every visitor and answers nobody meanwhile."""
-    with _COMPRESSING:  # of two that ask at once, the second waits for the first one's
-        return _compress()
-
-
-@lru_cache(maxsize=1)
-def _compress() -> bytes:
-    return gzip.compress(_PLOTLY.read_bytes(), mtime=0)
-
-
-def plotly_route() -> Route:
-    """Answer `PLOTLY_PATH` with plotly.js: compressed for whoever takes that, kept by browsers for a year."""
-    return Route(PLOTLY_PATH, _answer_with_plotly)
-
-
-def _answer_with_plotly(request: Request) -> Response:
-    packed = "gzip" in request.headers.get("accept-encoding", "").lower()
-    tag = f'"{plotly.__version__}{"-gzip" if packed else ""}"'
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding", "ETag": tag}
-    known = [held.strip().removeprefix("W/") for held in request.headers.get("if-none-match", "").split(",")]
-    if tag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    if packed:
-        headers["Content-Encoding"] = "gzip"
-    return Response(
-        compressed_plotly() if packed else _PLOTLY.read_bytes(), media_type="text/javascript", headers=headers
-    )
-
-
-def _script(plotly_path: str) -> str:
-    config = json.dumps({"plotly": plotly_path[1:], "theme": theme.script_constants()})
-    body = "\n".join(asset(f"viewer/{name}") for name in _SCRIPTS)
-    # `select` is named here because Gradio looks for an event's name in this text.
-    start = f"new Viewer(element, watch, props, trigger, {config});\n//# sourceURL=pointmcd-viewer.js"
-    return f'"use strict";\n{body}\n{start}'
+def _script(plotly: str, modules: str) -> str:
+    config = json.dumps({"plotly": plotly, "theme": theme.script_constants()})
+    # "select" stands here because Gradio looks for an event's name in this text; `server` exists only with functions.
+    return f"""const host = {{
+  element, watch, props, config: {config},
+  select: (chosen) => trigger("select", chosen),
+  server: typeof server === "undefined" ? null : server,
+}};
+const entry = new URL({json.dumps(f"{modules}/{ENTRY}")}, document.baseURI);
+import(entry).then(({{ Viewer }}) => new Viewer(host)).catch((error) => {{
+  console.error("PointMCD viewer:", error);
+  const message = element.querySelector("[data-part=message]");
+  message.hidden = false;
+  message.textContent = "The viewer's scripts did not load: reload the page.";
+}});
+//# sourceURL=pointmcd-viewer.js"""
 
 
 def asset(name: str) -> str:

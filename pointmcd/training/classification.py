@@ -18,6 +18,7 @@ from pointmcd.evaluation.accuracy import BATCH, accuracy, predict
 from pointmcd.kernels.device import upload
 from pointmcd.networks.student import Student, StudentOutput
 from pointmcd.networks.teachers.classification import ClassificationTeacher
+from pointmcd.tasks.classification import classification_student
 from pointmcd.tasks.losses import distillation_loss, smoothed_cross_entropy
 from pointmcd.training.loop import Loss, Run, fit, own_generators
 from pointmcd.training.recipes import Recipe
@@ -91,7 +92,7 @@ def train_student(
     nothing of the teacher reaches the encoder.
     """
     with own_generators(run):
-        model = Student(encoder, classes=len(train.class_names), isolate_views=plain)
+        model = classification_student(encoder, classes=len(train.class_names), isolate_views=plain)
     model.to(run.device)
     loss = student_loss(model, train, visibility, teacher_views, recipe)
 
@@ -128,8 +129,8 @@ def student_loss(
         assert output.view_features is not None
         distil = distillation_loss(output.view_features, targets[rows[:, None], views])
         total = recipe.task_weight * task + recipe.distil_weight * distil
-        if output.trunk.penalty is not None:
-            total = total + recipe.penalty_weight * output.trunk.penalty
+        if output.encoded.penalty is not None:
+            total = total + recipe.penalty_weight * output.encoded.penalty
         right = (output.logits.argmax(1) == labels[rows]).float().mean()
         return total, {"task_loss": task, "distil_loss": distil, "train_accuracy": right}
 

@@ -92,10 +92,10 @@ def run_student(
 ) -> Entry:  # fmt: skip
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
     target = pick_device(device)
+    teacher, teacher_entry = find_teacher(weights, target)
     train, judged = _load_sets(data, test, recipe, normalise=normalise)
     name = encoder + ("_plain" if plain else "")
     _check_folder(weights, name, train.class_names)
-    teacher, teacher_entry = find_teacher(weights, target)
     if teacher_entry.class_names != train.class_names:
         raise CheckpointError(
             f"{data}: its {len(train.class_names)} classes ({_some(train.class_names)}) are not the "
@@ -137,9 +137,8 @@ def run_student(
 
 def _load_sets(data: str, test: str, recipe: Recipe, *, normalise: bool) -> tuple[PointSet, PointSet]:
     """Read and check all data before the hours of training; the test split is judged once, at the end."""
-    train = load_point_set(data, normalise=normalise)
+    train, judged = load_point_set(data, normalise=normalise), load_point_set(test, normalise=normalise)
     check_training_set(train, data, batch_size=recipe.batch_size, share=VALIDATION_SHARE)
-    judged = load_point_set(test, normalise=normalise)
     return train, judged.labelled_by(train.class_names, source=test)
 
 

@@ -19,6 +19,7 @@ from pointmcd.files import locked, written_whole
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.records import CheckpointError
+from pointmcd.tasks.classification import classification_student
 
 WEIGHTS = Path(__file__).parent
 
@@ -133,7 +134,7 @@ def build_network(network: dict[str, Any]) -> ClassificationTeacher | Student:
         if network.get("kind") == "teacher":
             return ClassificationTeacher(**settings)
         if network.get("kind") == "student":
-            return Student(**settings)
+            return classification_student(**settings)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"No network has the settings {network}: {error}") from error
     raise CheckpointError(f"A network is a 'teacher' or a 'student', not {network.get('kind')!r}.")
@@ -157,8 +158,13 @@ def load_weights(entry: Entry, folder: str | Path = WEIGHTS) -> ClassificationTe
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file: {error}.") from error
     module = build_network(entry.network)
-    fill_network(module, state, str(path))
+    fill_network(module, {_key_today(key): value for key, value in state.items()}, str(path))
     return module.eval()
+
+
+def _key_today(key: str) -> str:
+    """Name a tensor as it is called now: in the first files, `h_align` belonged to the head."""
+    return key.removeprefix("head.") if key.startswith("head.alignment.") else key
 
 
 def save_weights(module: nn.Module, folder: str | Path, *, name: str, network: dict[str, Any], training: dict[str, Any],

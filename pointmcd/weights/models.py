@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +11,27 @@ import torch
 from pointmcd.data.labels import MODELNET40
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.records import (
-    CheckpointError,
-)
+from pointmcd.records import CheckpointError, Role
 from pointmcd.weights.manifest import WEIGHTS, entries_by_role, load_weights, read_manifest
+
+
+@dataclass(frozen=True)
+class PointNetwork:
+    """A point network as its answers will name it; two with the same weights and names count as the same.
+
+    Attributes:
+        module: The network itself.
+        name: Of its encoder.
+        role: As `pointmcd.records.Answer` has it.
+        weights: SHA-256 of its file.
+        run: Which of several trainings.
+    """
+
+    module: Student = field(compare=False, repr=False)
+    name: str
+    role: Role
+    weights: str
+    run: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +45,7 @@ class Models:
         weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
         device: Where they compute.
         class_names: Label of each logit, the same for all of them.
+        others: Point networks besides those: controls, further runs, the user's own.
     """
 
     teacher: ClassificationTeacher
@@ -36,6 +54,21 @@ class Models:
     weights: dict[str, str]
     device: torch.device
     class_names: tuple[str, ...] = MODELNET40
+    others: tuple[PointNetwork, ...] = ()
+
+    def point_networks(self, name: str) -> tuple[PointNetwork, ...]:
+        """All networks with this encoder, in the order to show: distilled, plain, the others.
+
+        Raises:
+            CheckpointError: That student has no weights.
+        """
+        if name not in self.students:
+            have = ", ".join(self.students) or "none"
+            raise CheckpointError(f"There are no weights for {name!r}; there are some for: {have}.")
+        found = [PointNetwork(self.students[name], name, "distilled", self.weights[name])]
+        if name in self.plains:
+            found.append(PointNetwork(self.plains[name], name, "plain", self.weights[f"{name}_plain"]))
+        return (*found, *(network for network in self.others if network.name == name))
 
     @property
     def student_names(self) -> tuple[str, ...]:
@@ -58,19 +91,23 @@ def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models
     entries = entries_by_role(read_manifest(folder), folder)
     networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
     teacher = networks.get("teacher")
-    students = [module for module in networks.values() if isinstance(module, Student)]
-    if not isinstance(teacher, ClassificationTeacher) or not students:
+    if not isinstance(teacher, ClassificationTeacher) or len(networks) < 2:
         raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
     names = {entry.class_names for entry in entries.values()}
     if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
         len(name) for name in names
     }:
         raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
-    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
+    distilled: dict[str, Student] = {}
+    plains: dict[str, Student] = {}
+    for role, module in networks.items():
+        if isinstance(module, Student):
+            table = plains if module.isolate_views else distilled
+            table[str(entries[role].network["encoder"])] = module
     return Models(
         teacher=teacher,
         students=dict(sorted(distilled.items(), reverse=True)),
-        plains={module.encoder_name: module for module in students if module.isolate_views},
+        plains=plains,
         weights={role: entry.sha256 for role, entry in entries.items()},
         device=target,
         class_names=names.pop(),

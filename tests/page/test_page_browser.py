@@ -470,6 +470,18 @@ def test_a_typed_number_counts_with_enter_and_stays_within_its_limits(visit: Any
     assert page.locator(".toast-body").count() == 0
 
 
+def test_a_number_outside_of_its_limits_is_never_sent(visit: Any) -> None:
+    page, sent = visit(), []
+    page.on("request", lambda request: sent.append(request.post_data or "") if "queue/join" in request.url else None)
+    page.get_by_label("Sampling seed").fill("-5")
+    # A question that is asked meanwhile sends all boxes.
+    page.get_by_label("Visibility").first.click()
+    page.get_by_role("option", name="Z-buffer").click()
+    wait_for_address(page, "visibility", "zbuffer")
+    assert sent
+    assert not any("-5" in question for question in sent)
+
+
 @pytest.fixture
 def analysed(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options of every analysis that the server made, in order."""

@@ -244,4 +244,5 @@ def test_the_page_can_follow_an_upload(page: Any) -> None:
     messages = [json.loads(line[5:]) for line in told[0].split("\n") if line]
     assert messages[-1] == {"msg": "done"}
     assert all(message["orig_name"] == "followed.off" for message in messages[:-1])
-    assert ask(page, "GET", "/gradio_api/upload_progress?upload_id=none").status == 404
+    never = ask(page, "GET", "/gradio_api/upload_progress?upload_id=none")
+    assert (never.status, never.body) == (200, b'data: {"msg": "done"}\n\n')

@@ -14,8 +14,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 import app
-from viz import components
-from viz.components import PLOTLY_PATH
+from viz import delivery
+from viz.delivery import PLOTLY_PATH
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_plotly_is_compressed_once_though_two_ask_for_it_at_once(monkeypatch: py
         time.sleep(0.2)
         return b"packed"
 
-    monkeypatch.setattr(components.gzip, "compress", slow)
-    components._compress.cache_clear()
+    monkeypatch.setattr(delivery.gzip, "compress", slow)
+    delivery._compress.cache_clear()
     try:
         with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(lambda _: components.compressed_plotly(), range(4))) == [b"packed"] * 4
+            assert list(pool.map(lambda _: delivery.compressed_plotly(), range(4))) == [b"packed"] * 4
         assert len(calls) == 1
     finally:
-        components._compress.cache_clear()
+        delivery._compress.cache_clear()

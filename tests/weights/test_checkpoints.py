@@ -213,7 +213,7 @@ def saver(folder: Path, who: str, count: int) -> subprocess.Popen[bytes]:
 import sys, time
 from pathlib import Path
 import torch
-from pointmcd.checkpoints import save_weights
+from pointmcd.weights.manifest import save_weights
 folder, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 (folder / f"ready_{who}").touch()
 while not (folder / "go").exists():

@@ -28,7 +28,7 @@ LARGEST_QUESTION = 2 * 2**20  # bytes of JSON
 API = "/gradio_api"
 # Gradio has many more addresses: a proxy, file downloads, code editing, recordings. The page needs these.
 _READ = re.compile(
-    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/plotly-[\w.-]+\.js"
+    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/plotly-[\w.-]+\.js|/viewer-\w+/\w+\.js"
     r"|/(?:assets|static|svelte)/.+"
     r"|/gradio_api/(?:info/?|openapi\.json|theme\.css|startup-events|app_id/?|upload_progress|login_check/?"
     r"|queue/data|queue/status|heartbeat/[\w-]{1,64}|call/analyze/\w+|file=.+)"

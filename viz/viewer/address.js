@@ -1,5 +1,7 @@
 // Which state does the address carry? Everything that is chosen, so that a link shows what its sender saw.
 
+import { MODES } from "./colouring.js";
+
 const ADDRESS_CHOICES = {
   color: { field: "mode", values: MODES.map((mode) => mode.key) },
   scope: { field: "scope", values: ["view", "views", "pool"] },
@@ -9,7 +11,7 @@ const ADDRESS_CHOICES = {
 };
 
 // Only listed words and whole numbers are believed; the bundle's sizes are checked where they are known.
-function readAddress() {
+export function readAddress() {
   const given = new URLSearchParams(window.location.hash.slice(1));
   const state = {};
   for (const [key, { field, values }] of Object.entries(ADDRESS_CHOICES)) {
@@ -24,7 +26,7 @@ function readAddress() {
 }
 
 // Keys of others (the page's own options) are left as they are.
-function writeAddress(state) {
+export function writeAddress(state) {
   const kept = new URLSearchParams(window.location.hash.slice(1));
   const put = (key, value) => (value === null ? kept.delete(key) : kept.set(key, value));
   for (const [key, { field, values }] of Object.entries(ADDRESS_CHOICES)) {

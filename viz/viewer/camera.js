@@ -1,14 +1,16 @@
 // Where does a point fall: in a view's image, and in the 3D scene on the screen?
 
+import { clamp } from "./dom.js";
+
 // The scene's axes show at least the unit sphere with a little air; one unit is 1 / SPAN of plotly's scene units.
-const HALF_RANGE = 1.6;
-const SPAN = 2.1;
+export const HALF_RANGE = 1.6;
+export const SPAN = 2.1;
 const HOME_AZIMUTH = -55;
 const HOME_ELEVATION = 22;
 const HOME_DISTANCE = 2.3;
 const HOME_FILLS = 0.94;
 
-function projectToImage(cameras, view, x, y, z) {
+export function projectToImage(cameras, view, x, y, z) {
   const m = cameras.matrices[view];
   const k = cameras.intrinsics;
   const cx = m[0] * x + m[1] * y + m[2] * z + m[3];
@@ -18,18 +20,18 @@ function projectToImage(cameras, view, x, y, z) {
 }
 
 // -R^T t: the camera's position in the world.
-function cameraCenter(m) {
+export function cameraCenter(m) {
   return [0, 1, 2].map((i) => -(m[i] * m[3] + m[4 + i] * m[7] + m[8 + i] * m[11]));
 }
 
-function verticalFieldOfView(cameras) {
+export function verticalFieldOfView(cameras) {
   return 2 * Math.atan(cameras.imageSize / 2 / cameras.intrinsics[4]);
 }
 
 const vector = ([x, y, z]) => ({ x, y, z });
 
 // The pose of a view as a plotly camera: the eye stands where the view's camera stands.
-function poseOfView(cameras, view) {
+export function poseOfView(cameras, view) {
   const m = cameras.matrices[view];
   const eye = cameraCenter(m).map((c) => c / SPAN);
   const forward = [m[8], m[9], m[10]];
@@ -42,7 +44,7 @@ function poseOfView(cameras, view) {
 }
 
 // Far enough off for all of these points, given the half opening's tangents to the side and upwards.
-function homePose(points, wide, high) {
+export function homePose(points, wide, high) {
   const [a, e] = [HOME_AZIMUTH, HOME_ELEVATION].map((degrees) => (degrees * Math.PI) / 180);
   const eye = [Math.cos(e) * Math.cos(a), Math.cos(e) * Math.sin(a), Math.sin(e)];
   const right = [-Math.sin(a), Math.cos(a), 0];
@@ -57,7 +59,7 @@ function homePose(points, wide, high) {
 }
 
 // Between two poses: the eye swings on an arc about the centre, so that the flight never goes through the shape.
-function blendPoses(from, to, t) {
+export function blendPoses(from, to, t) {
   const ease = t * t * (3 - 2 * t);
   const mix = (a, b) => a + (b - a) * ease;
   const offset = (pose) => [pose.eye.x - pose.center.x, pose.eye.y - pose.center.y, pose.eye.z - pose.center.z];

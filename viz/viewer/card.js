@@ -1,6 +1,9 @@
 // What is known of one point: where it is, which views see it, what it wins?
 
-function drawCard(node, subNode, data, state, change) {
+import { sharesOf } from "./cells.js";
+import { count, make, percent, signed } from "./dom.js";
+
+export function drawCard(node, subNode, data, state, change) {
   const { point } = state;
   if (point === null) {
     subNode.textContent = "";

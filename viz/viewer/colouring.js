@@ -1,6 +1,9 @@
 // Which colour does each point get, and what does the legend say?
 
-const MODES = [
+import { sharesOf } from "./cells.js";
+import { clamp, count, percent, signed } from "./dom.js";
+
+export const MODES = [
   { key: "seen", label: "Seen", title: "Points the selected view sees (1)" },
   { key: "views", label: "Coverage", title: "Number of views that see the point (2)" },
   { key: "wins", label: "Winners", perStudent: true, title: "Max-pool channels the point wins (3)" },
@@ -12,7 +15,7 @@ const MODES = [
   { key: "blind", label: "Blind spots", title: "Points that no view sees (9)" },
 ];
 
-function parseColor(hex) {
+export function parseColor(hex) {
   const value = Number.parseInt(hex.slice(1), 16);
   return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
 }
@@ -34,13 +37,13 @@ function ramp(stops) {
   return RAMPS.get(key);
 }
 
-const rampColor = (stops, share) => ramp(stops)[Math.round(255 * clamp(share, 0, 1))];
-const opaque = ([r, g, b]) => `rgb(${r},${g},${b})`;
+export const rampColor = (stops, share) => ramp(stops)[Math.round(255 * clamp(share, 0, 1))];
+export const opaque = ([r, g, b]) => `rgb(${r},${g},${b})`;
 // Mixed, not transparent: WebGL adds up what shines through, and a heap of dim points would glow.
 const faded = (color, onto, opacity) => opaque(color.map((channel, c) => Math.round(onto[c] + (channel - onto[c]) * opacity)));
 
 // Largest magnitude over all views, so that a colour means the same number in every view of this shape.
-function largest(rows) {
+export function largest(rows) {
   let top = 0;
   for (const row of rows) for (const value of row) if (Math.abs(value) > top) top = Math.abs(value);
   return top;
@@ -61,7 +64,7 @@ function winsOf(data, state, student, point) {
   return state.scope === "views" ? winners.winsInViews[point] : winners.globalWins[point];
 }
 
-function mostWins(data, state) {
+export function mostWins(data, state) {
   let top = 1;
   for (const name of Object.keys(data.students)) {
     const student = data.students[name];
@@ -72,7 +75,7 @@ function mostWins(data, state) {
 }
 
 /* What to paint: {colors: css strings, strong: 1 where the point is not dimmed, legend}. */
-function colouring(data, state, student, theme) {
+export function colouring(data, state, student, theme) {
   const colors = new Array(data.count);
   const strong = new Uint8Array(data.count).fill(1);
   const dim = faded(parseColor(theme.colors.hidden), parseColor(theme.colors.scene), theme.dimmed);
@@ -214,9 +217,9 @@ function colouring(data, state, student, theme) {
 }
 
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
-const index = (number) => [...String(number)].map((digit) => SUBSCRIPTS[digit]).join("");
+export const index = (number) => [...String(number)].map((digit) => SUBSCRIPTS[digit]).join("");
 
 // Signed square root: small contributions stay visible beside a few large ones.
-function stretch(share) {
+export function stretch(share) {
   return Math.sign(share) * Math.sqrt(Math.abs(share));
 }

@@ -1,10 +1,11 @@
 // What does the bundle hold? Typed arrays, checked once here and trusted everywhere else.
 
+
 const ARRAY_TYPES = {
   float32: Float32Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float16: Uint16Array,
 };
 
-function decodeArray(packed, shape) {
+export function decodeArray(packed, shape) {
   const Type = ARRAY_TYPES[packed?.dtype];
   if (!Type) throw new Error(`unknown array type ${packed?.dtype}`);
   if (shape && (shape.length !== packed.shape.length || shape.some((n, i) => n !== null && n !== packed.shape[i]))) {
@@ -60,7 +61,7 @@ function decodeStudent(packed, points, views) {
   };
 }
 
-function decodeBundle(packed) {
+export function decodeBundle(packed) {
   if (packed.version !== 1) throw new Error(`this page cannot read bundle version ${packed.version}`);
   const points = packed.points.shape[0];
   const views = packed.images.length;

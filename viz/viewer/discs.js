@@ -1,6 +1,7 @@
 // How are the points drawn? As one corner each, which the graphics card widens to a disc: plotly's own markers are
 // polygons of up to a hundred corners a point, and those made up nearly all of a frame.
 
+
 const DISC_CORNER = `
 attribute vec3 position;
 attribute vec3 color;
@@ -25,7 +26,7 @@ void main() {
 }`;
 
 // An object of plotly's WebGL scene: it is told when to draw, and says by `dirty` that it wants to be.
-class Discs {
+export class Discs {
   // `toScreen` gives the column-major matrix from the world to the clip volume, at the moment of drawing.
   constructor(gl, toScreen) {
     Object.assign(this, { gl, toScreen, pixelRatio: 1, count: 0, diameter: 0, dirty: true });
@@ -132,7 +133,7 @@ function linkProgram(gl, corner, pixel) {
 }
 
 // The bytes of "rgb(r,g,b)" strings, of which a cloud holds few different ones.
-function colorBytes(colors) {
+export function colorBytes(colors) {
   const known = new Map();
   const bytes = new Uint8Array(3 * colors.length);
   colors.forEach((color, n) => {

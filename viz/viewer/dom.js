@@ -1,6 +1,6 @@
 // How is a node made? Text goes in as textContent only, so that nothing a user named can become markup.
 
-function make(tag, options = {}, children = []) {
+export function make(tag, options = {}, children = []) {
   const node = document.createElement(tag);
   if (options.class) node.className = options.class;
   if (options.text !== undefined) node.textContent = String(options.text);
@@ -12,7 +12,7 @@ function make(tag, options = {}, children = []) {
   return node;
 }
 
-function icon(path) {
+export function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 20 20");
   svg.setAttribute("aria-hidden", "true");
@@ -23,7 +23,7 @@ function icon(path) {
 }
 
 // A row of buttons of which one is on: roving tab stop and arrow keys, as a radio group should.
-function makeSwitch(node, choices, onChoose) {
+export function makeSwitch(node, choices, onChoose) {
   const buttons = new Map();
   for (const choice of choices) {
     const button = make("button", {
@@ -60,12 +60,12 @@ function makeSwitch(node, choices, onChoose) {
 }
 
 const NUMBER = new Intl.NumberFormat("en-US");
-const count = (value) => NUMBER.format(value);
-const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
-function signed(value, digits) {
+export const count = (value) => NUMBER.format(value);
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+export function signed(value, digits) {
   const size = Math.abs(value).toFixed(digits);
   return Number(size) === 0 ? size : (value < 0 ? "−" : "+") + size;
 }
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const sum = (values) => values.reduce((total, value) => total + value, 0);
-const words = (label) => label.replaceAll("_", " ");
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+export const sum = (values) => values.reduce((total, value) => total + value, 0);
+export const words = (label) => label.replaceAll("_", " ");

@@ -1,16 +1,19 @@
 // What do the colours mean right now? The legend over the scene, with the controls that belong to one colouring.
 
-function tickPlace(legend, tick) {
+import { count, make, makeSwitch, percent } from "./dom.js";
+import { gradientBar } from "./matrix.js";
+
+export function tickPlace(legend, tick) {
   if (legend.log) return Math.log(Math.max(tick, 1)) / Math.log(Math.max(legend.high, 2));
   return (tick - legend.low) / (legend.high - legend.low || 1);
 }
 
-function formatTick(legend, tick) {
+export function formatTick(legend, tick) {
   if (legend.digits) return tick === 0 ? "0" : tick.toFixed(legend.digits).replace("-", "−");
   return count(tick).replace("-", "−");
 }
 
-function drawLegend(node, legend, state, change) {
+export function drawLegend(node, legend, state, change, server) {
   const parts = [make("div", { class: "pmv-legend-text" }, [
     make("h4", { text: legend.title }), legend.subtitle && make("p", { class: "pmv-subtitle", text: legend.subtitle }),
   ])];
@@ -28,7 +31,7 @@ function drawLegend(node, legend, state, change) {
     ]))));
   }
   if (legend.note) parts.push(make("p", { class: "pmv-hint", text: legend.note }));
-  if (state.mode === "wins") parts.push(...winnerControls(legend, state, change));
+  if (state.mode === "wins") parts.push(...winnerControls(legend, state, change, server));
   if (state.mode === "difference") {
     parts.push(choiceRow([["wins", "Channels"], ["alignment", "Alignment"]], state.difference, (difference) => change({ difference }), "Difference of"));
   }
@@ -51,12 +54,12 @@ function winnerSteps(top) {
   return [...new Set(rungs)];
 }
 
-function winnerControls(legend, state, change) {
+function winnerControls(legend, state, change, server) {
   const steps = winnerSteps(legend.slider.top);
   const stepOf = (wins) => steps.findLastIndex((step) => step <= wins);
   const least = Math.max(state.least, 1);
   const label = make("span", { text: `${count(legend.slider.kept)} points win ≥ ${count(least)}` });
-  predictKept(legend.slider, state, (answer) => {
+  predictKept(server, legend.slider, state, (answer) => {
     label.textContent = `${count(legend.slider.kept)} win ≥ ${count(least)}: ${answer}`;
     label.title = `What the ${state.student} student answers when it is given these points alone: ${answer}`;
   });
@@ -75,9 +78,9 @@ function winnerControls(legend, state, change) {
 
 // The winners are what the classifier reads: the server asks the student again, with the kept points alone.
 let latestQuestion = 0;
-const predictKept = debounced(async (slider, state, show) => {
+const predictKept = debounced(async (server, slider, state, show) => {
   const question = ++latestQuestion;
-  if (typeof server === "undefined" || !server.predict_kept || slider.kept < 3) return;
+  if (!server?.predict_kept || slider.kept < 3) return;
   const bytes = new Uint8Array(slider.points.buffer);
   const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   const answer = await server.predict_kept({ student: slider.student, plain: state.student === "plain", points: text });

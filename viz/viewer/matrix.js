@@ -1,6 +1,9 @@
 // How alike are student view i and teacher view j? The V x V matrix of cosines, and the cell under the hand.
 
-class Matrix {
+import { opaque, rampColor } from "./colouring.js";
+import { make, percent, signed } from "./dom.js";
+
+export class Matrix {
   constructor(canvas, side, onSelect, tell) {
     Object.assign(this, { canvas, side, onSelect, tell, hover: null, pointer: null });
     canvas.addEventListener("pointermove", (event) => this.setHover(this.cellAt(event), event));
@@ -144,6 +147,6 @@ function similarityRange(data) {
   return [low, high];
 }
 
-function gradientBar(stops) {
+export function gradientBar(stops) {
   return make("div", { class: "pmv-gradient", style: { background: `linear-gradient(to right, ${stops.join(", ")})` } });
 }

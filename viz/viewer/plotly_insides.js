@@ -1,6 +1,7 @@
 // Which of plotly's insides does the viewer touch? Those that are named here, and only in this file: plotly promises none
 // of them, so requirements.txt holds its version, and what another one lacks is said by name.
 
+
 // Where they are in plotly's scene, and what has to be there.
 const PLOTLY_INSIDES = {
   getCamera: "function", toImage: "function", updateFx: "function", dataScale: "object", "camera.mode": "string",
@@ -10,7 +11,7 @@ const PLOTLY_INSIDES = {
   "glplot.cameraParams.view": "object", "glplot.cameraParams.projection": "object",
 };
 
-class PlotlyInsides {
+export class PlotlyInsides {
   constructor(node) {
     this.node = node;
     this.joined = null; // the plot that our object is part of

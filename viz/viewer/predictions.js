@@ -1,5 +1,7 @@
 // What do the three networks say? Five bars each, with the margin of the first answer.
 
+import { make, percent, words } from "./dom.js";
+
 const NETWORKS = [
   { key: "teacher", label: "Teacher", hint: "Reads the rendered views" },
   { key: "distilled", label: "Distilled", hint: "Reads the points alone; was trained with the teacher" },
@@ -8,7 +10,7 @@ const NETWORKS = [
 
 const shortPercent = (share) => percent(share, share < 0.0995 ? 1 : 0);
 
-function drawPredictions(node, noteNode, data) {
+export function drawPredictions(node, noteNode, data) {
   const columns = NETWORKS.map(({ key, label, hint }) => {
     const answer = data.predictions[key];
     if (!answer) {

@@ -1,5 +1,11 @@
 // How is a cloud drawn and turned? One plotly scene, which is one WebGL context, kept for the page's whole life.
 
+import { blendPoses, cameraCenter, HALF_RANGE, homePose, SPAN, verticalFieldOfView } from "./camera.js";
+import { parseColor } from "./colouring.js";
+import { colorBytes, Discs } from "./discs.js";
+import { clamp, make } from "./dom.js";
+import { PlotlyInsides } from "./plotly_insides.js";
+
 // plotly's traces are what marks the points: the rig, the selected camera, and its line of sight.
 const MARKS = [0, 1, 2];
 const GLYPH_RADIUS = 1.32;
@@ -19,7 +25,7 @@ const NO_WEBGL = "This browser has no WebGL, by which the 3D view is drawn. Imag
 const otherPlotly = (version, missing) => `The 3D view cannot be drawn by plotly.js ${version}, which lacks ${missing.join(", ")}: `
   + "install plotly as requirements.txt pins it. Images, predictions and numbers are all here.";
 
-class Scene {
+export class Scene {
   constructor(plotly, node, onCamera) {
     this.plotly = plotly;
     this.node = node;

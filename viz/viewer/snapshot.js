@@ -1,8 +1,12 @@
 // How does the scene become a picture file? The WebGL image, with title, legend and numbers drawn beside it.
 
+import { make } from "./dom.js";
+import { formatTick, tickPlace } from "./legend.js";
+import { loadImage } from "./thumbnails.js";
+
 const SNAPSHOT_SCALE = 2;
 
-async function drawSnapshot(panes, data, legend, theme, font) {
+export async function drawSnapshot(panes, data, legend, theme, font) {
   const width = panes.reduce((sum, pane) => sum + pane.node.clientWidth, 0);
   const height = Math.max(...panes.map((pane) => pane.node.clientHeight));
   const header = 58;
@@ -78,7 +82,7 @@ function drawSnapshotItems(context, legend, right, theme) {
   context.textAlign = "left";
 }
 
-function saveCanvas(canvas, name) {
+export function saveCanvas(canvas, name) {
   const stem = name.replace(/\.[^.]*$/, "").replace(/[^\w-]+/g, "_").slice(0, 60) || "shape";
   canvas.toBlob((blob) => {
     const link = make("a", { attrs: { download: `${stem}.png`, href: URL.createObjectURL(blob) } });

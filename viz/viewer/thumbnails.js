@@ -1,11 +1,15 @@
 // What does each camera see? The images the teacher read, and what can be laid over them.
 
+import { projectToImage } from "./camera.js";
+import { largest, rampColor, stretch } from "./colouring.js";
+import { clamp, count, make, percent, signed, sum, words } from "./dom.js";
+
 const SMALLEST_TILE_PX = 76;
 const TILE_GAP_PX = 6;
 const MOST_ROWS = 4;
 const HEAT_OPACITY = 0.9;
 
-class Thumbnails {
+export class Thumbnails {
   constructor(node, onSelect) {
     this.node = node;
     this.onSelect = onSelect;
@@ -159,7 +163,7 @@ class Thumbnails {
   }
 }
 
-function loadImage(source) {
+export function loadImage(source) {
   return new Promise((done, fail) => {
     const image = new Image();
     image.onload = () => done(image);

@@ -1,5 +1,19 @@
 // How do the parts hang together? One state; every choice changes it, and every part is redrawn from it.
 
+import { readAddress, writeAddress } from "./address.js";
+import { poseOfView, projectToImage } from "./camera.js";
+import { drawCard } from "./card.js";
+import { askForShares, sharesOf } from "./cells.js";
+import { colouring, MODES, mostWins } from "./colouring.js";
+import { decodeBundle } from "./decode.js";
+import { clamp, count, icon, make, makeSwitch, signed, words } from "./dom.js";
+import { drawLegend } from "./legend.js";
+import { gradientBar, Matrix } from "./matrix.js";
+import { drawPredictions } from "./predictions.js";
+import { Scene } from "./scene.js";
+import { drawSnapshot, saveCanvas } from "./snapshot.js";
+import { Thumbnails } from "./thumbnails.js";
+
 const FIRST_STATE = {
   view: 0, mode: "seen", scope: "view", difference: "wins", least: 1, point: null, student: "distilled",
   compare: false, thumbs: "render", cell: null,
@@ -50,11 +64,11 @@ const HELP = {
   ],
 };
 
-class Viewer {
-  constructor(element, watch, props, trigger, config) {
+export class Viewer {
+  constructor({ element, watch, props, select, server, config }) {
     this.root = element.querySelector(".pmv");
     this.parts = Object.fromEntries([...this.root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
-    Object.assign(this, { props, trigger, config, data: null, playing: null, flown: null, hovered: null, tracking: false, atHome: true });
+    Object.assign(this, { props, select, server, config, data: null, playing: null, flown: null, hovered: null, tracking: false, atHome: true });
     this.state = this.stateOfAddress();
     // Run while Python computes, and not before the page has asked it to; where it fails, the first shape says so.
     this.asking = onceAsked(() => loadPlotly(config.plotly).catch(() => {}));
@@ -167,7 +181,7 @@ class Viewer {
     this.refresh({});
     this.askForCell();
     const { view, point, mode, student, compare } = this.state;
-    if (view !== before.view || point !== before.point) this.trigger("select", { view, point, mode, student, compare });
+    if (view !== before.view || point !== before.point) this.select({ view, point, mode, student, compare });
   }
 
   // Both students look alike in the other colourings.
@@ -188,7 +202,7 @@ class Viewer {
     const { data, state } = this;
     if (!state.cell) return;
     for (const student of this.comparing ? ["distilled", "plain"] : [state.student]) {
-      askForShares(data, student, state.cell).then((asked) => { if (asked && this.data === data) this.refresh({}); });
+      askForShares(this.server, data, student, state.cell).then((asked) => { if (asked && this.data === data) this.refresh({}); });
     }
   }
 
@@ -204,7 +218,7 @@ class Viewer {
     this.tools.compare.setAttribute("aria-pressed", String(this.comparing));
     this.tools.compare.disabled = this.compareRefusal !== null;
     this.tools.compare.title = this.compareRefusal ?? COMPARE_TITLE;
-    drawLegend(parts.legend, painted.legend, state, (changes) => this.change(changes));
+    drawLegend(parts.legend, painted.legend, state, (changes) => this.change(changes), this.server);
     this.refreshScenes(painted, redraw);
     this.thumbnails.draw(state, painted.colors, painted.strong, theme);
     parts.heatbar.hidden = state.thumbs !== "heat";
