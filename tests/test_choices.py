@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-from pointmcd.networks.student_encoders import ENCODERS
-
 from pointmcd import choices
 from pointmcd.analysis.analyze import analyze
+from pointmcd.networks.encoders import ENCODERS
 from pointmcd.scene.visibility import METHODS
 from pointmcd.shapes.load import load_shape
 from pointmcd.training.recipes import RECIPES
