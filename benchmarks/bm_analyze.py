@@ -98,7 +98,7 @@ def _timed_analyses(runs: int, call: Callable[[], Analysis]) -> tuple[list[float
 def _after_another(shape: Shape, models: Models) -> list[Row]:
     """Time a change of the options when the previous analysis is known."""
     before = analyze(shape, models)
-    # As after another student's analysis: all is there but the answers of this one.
+    # As after another student's analysis: only this student's answers are missing.
     scene_and_teacher = ("cameras", "cloud", "renders", "visibility", "teacher")
     of_another = replace(before, kept={stage: before.kept[stage] for stage in scene_and_teacher})
     changes: dict[str, Callable[[], Analysis]] = {
