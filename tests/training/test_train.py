@@ -542,7 +542,8 @@ def test_the_test_split_is_checked_before_training_and_judged_once_after_it(
 
         return wrapped
 
-    monkeypatch.setattr(experiment, "load_point_set", noted("load", experiment.load_point_set))
+    noted_task = replace(experiment.CLASSIFICATION, load=noted("load", experiment.CLASSIFICATION.load))
+    monkeypatch.setattr(experiment, "CLASSIFICATION", noted_task)
     for name in ("train_teacher", "train_student", "judge_teacher", "judge_student"):
         monkeypatch.setattr(experiment, name, noted(name, getattr(experiment, name)))
     for key, recipe in RECIPES.items():
