@@ -648,8 +648,10 @@ def test_an_option_of_a_training_out_of_its_range_is_one_line(
     ],
 )
 def test_what_cannot_be_trained_is_said_before_the_training(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
-) -> None:
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    change: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
     given = ["--data", trained.data, "--test", trained.test, "--cache", trained.cache, "--weights", trained.weights]
     assert run("distill", "--student", "pointnet", *given, "--out", tmp_path, *change) == 2
     assert capsys.readouterr().err.startswith(f"pointmcd: {message}")
@@ -659,6 +661,7 @@ def test_a_student_without_a_teacher_is_not_trained(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiment, "WEIGHTS", tmp_path / "none")
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
     given = ["--data", trained.data, "--test", trained.test, "--cache", trained.cache, "--weights", tmp_path / "w"]
     assert run("distill", "--student", "pointnet", *given, "--out", tmp_path) == 2
     assert "holds no teacher; run train-teacher first." in capsys.readouterr().err
