@@ -8,6 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from pointmcd.data.point_set import PointSet
+from pointmcd.networks.student import Student
+
 Figures = dict[str, Tensor]
 
 
@@ -34,9 +37,9 @@ class Task:
     """
 
     name: str
-    load: Callable[..., Any]
+    load: Callable[..., PointSet]
     teacher: Callable[..., Any]
-    student: Callable[..., Any]
+    student: Callable[..., Student]
     teacher_loss: TaskLoss
     student_loss: TaskLoss
     judge_teacher: Callable[..., dict[str, float]]

@@ -16,7 +16,7 @@ from torch import nn
 
 from pointmcd.data.augmentation import augmented_copies
 from pointmcd.data.labels import MODELNET40
-from pointmcd.data.point_set import PointSet, check_training_set, load_point_set, split_validation
+from pointmcd.data.point_set import PointSet, check_training_set, split_validation
 from pointmcd.data.view_cache import ViewCache, prepare_renders, prepare_views, read_array
 from pointmcd.evaluation.accuracy import Accuracy, accuracy, predict
 from pointmcd.evaluation.alignment import Alignment, view_alignment
@@ -25,6 +25,7 @@ from pointmcd.files import written_whole
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.records import CheckpointError, DataError, SettingError
+from pointmcd.tasks.classification import CLASSIFICATION
 from pointmcd.training.loop import Run
 from pointmcd.training.recipes import (
     VALIDATION_SHARE,
@@ -129,9 +130,8 @@ def run_student(
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
     result = judge_student(shipped, judged)
-    if (
-        find_default(read_manifest(weights), role="teacher") is None
-    ):  # the shipped one taught: the folder is to be of use by itself
+    if find_default(read_manifest(weights), role="teacher") is None:
+        # The shipped one taught: copied, it makes the folder of use by itself.
         copied = {key: value for key, value in vars(teacher_entry).items() if key not in ("file", "sha256")}
         save_weights(teacher, weights, **copied)
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
@@ -144,7 +144,7 @@ def run_student(
 
 def _load_sets(data: str, test: str, recipe: Recipe, *, normalise: bool) -> tuple[PointSet, PointSet]:
     """Read and check all data before the hours of training; the test split is judged once, at the end."""
-    train, judged = load_point_set(data, normalise=normalise), load_point_set(test, normalise=normalise)
+    train, judged = (CLASSIFICATION.load(path, normalise=normalise) for path in (data, test))
     check_training_set(train, data, batch_size=recipe.batch_size, share=VALIDATION_SHARE)
     return train, judged.labelled_by(train.class_names, source=test)
 

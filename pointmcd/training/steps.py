@@ -84,7 +84,7 @@ def train_student(
     nothing of the teacher reaches the encoder.
     """
     with own_generators(run):
-        model: Student = task.student(encoder, classes=len(train.class_names), isolate_views=plain)
+        model = task.student(encoder, classes=len(train.class_names), isolate_views=plain)
     model.to(run.device)
     loss = student_loss(model, train, visibility, teacher_views, recipe, task)
 

@@ -542,7 +542,8 @@ def test_the_test_split_is_checked_before_training_and_judged_once_after_it(
 
         return wrapped
 
-    monkeypatch.setattr(experiment, "load_point_set", noted("load", experiment.load_point_set))
+    noted_task = replace(experiment.CLASSIFICATION, load=noted("load", experiment.CLASSIFICATION.load))
+    monkeypatch.setattr(experiment, "CLASSIFICATION", noted_task)
     for name in ("train_teacher", "train_student", "judge_teacher", "judge_student"):
         monkeypatch.setattr(experiment, name, noted(name, getattr(experiment, name)))
     for key, recipe in RECIPES.items():
@@ -647,8 +648,10 @@ def test_an_option_of_a_training_out_of_its_range_is_one_line(
     ],
 )
 def test_what_cannot_be_trained_is_said_before_the_training(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
-) -> None:
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    change: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
     given = ["--data", trained.data, "--test", trained.test, "--cache", trained.cache, "--weights", trained.weights]
     assert run("distill", "--student", "pointnet", *given, "--out", tmp_path, *change) == 2
     assert capsys.readouterr().err.startswith(f"pointmcd: {message}")
@@ -658,6 +661,7 @@ def test_a_student_without_a_teacher_is_not_trained(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiment, "WEIGHTS", tmp_path / "none")
+    monkeypatch.setitem(RECIPES, ("pointnet", "cpu"), replace(RECIPES["pointnet", "cpu"], batch_size=8))
     given = ["--data", trained.data, "--test", trained.test, "--cache", trained.cache, "--weights", tmp_path / "w"]
     assert run("distill", "--student", "pointnet", *given, "--out", tmp_path) == 2
     assert "holds no teacher; run train-teacher first." in capsys.readouterr().err

@@ -16,7 +16,7 @@ from torch import Tensor
 from pointmcd.data.point_set import load_point_set
 from pointmcd.data.view_cache import ViewCache, prepare_views
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.records import UserError
+from pointmcd.records import CheckpointError, UserError
 from pointmcd.training import loop as train
 from pointmcd.training.experiment import cached_features
 from pointmcd.training.loop import Run, fit
@@ -161,6 +161,7 @@ OF_CHECKPOINTS: dict[str, Damage] = {
     "text": lambda path: path.write_text("this is no checkpoint"),
     "cut": cut,
     "of an earlier version": lambda path: torch.save({"model": {}, "epoch": 1, "run": ""}, path),
+    "of version 2": lambda path: path.write_bytes(path.read_bytes().replace(b"checkpoint 3", b"checkpoint 2", 1)),
     "no log": written_again(log=None),
     "a log of words": written_again(log=[{"epoch": "one"}]),
     "too many epochs": written_again(log=[{"epoch": 1.0}] * 3),
@@ -178,6 +179,14 @@ def test_a_damaged_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     OF_CHECKPOINTS[damage](path)
     refused(path, lambda: small_run(tmp_path))
+
+
+def test_a_checkpoint_of_version_2_says_that_its_run_cannot_go_on(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    OF_CHECKPOINTS["of version 2"](path)
+    with pytest.raises(CheckpointError, match="is of an earlier version, whose runs cannot go on; remove it"):
+        small_run(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "gone"])
