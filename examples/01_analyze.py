@@ -1,4 +1,4 @@
-"""What do the three networks make of a shape? `python examples/01_analyze.py [FILE]`."""
+"""What does each network make of a shape? `python examples/01_analyze.py [FILE]`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,15 @@ def main() -> None:
         print(f"  {note}")
 
     print("\nWhat is it?")
-    answers = {"teacher (images)": analysis.teacher, "distilled student": analysis.student.prediction}
-    if analysis.plain is not None:
-        answers["plain student"] = analysis.plain.prediction
-    for who, prediction in answers.items():
-        best = (-prediction.probabilities).argsort()[:3]
-        told = ", ".join(f"{analysis.class_names[k]} {prediction.probabilities[k]:.0%}" for k in best)
-        print(f"  {who:18} {told}")
+    for key, answer in zip(analysis.keys, analysis.answers, strict=True):
+        best = (-answer.probabilities).argsort()[:3]
+        told = ", ".join(f"{analysis.class_names[k]} {answer.probabilities[k]:.0%}" for k in best)
+        print(f"  {f'{key} (points)' if answer.pooling else f'{key} (images)':18} {told}")
 
     print("\nHow near is each student view to the teacher's view of the same camera? (cosine)")
-    print("  azimuth  distilled" + ("  plain" if analysis.plain is not None else ""))
+    print("  azimuth" + "".join(f"{found.prediction.role:>11}" for found in analysis.comparisons))
     for view, azimuth in enumerate(analysis.cameras.azimuth_deg):
-        line = f"  {azimuth:6.0f}°  {analysis.student.cosine[view]:9.3f}"
-        if analysis.plain is not None:
-            line += f"  {analysis.plain.cosine[view]:5.3f}"
-        print(line)
+        print(f"  {azimuth:6.0f}°" + "".join(f"{found.cosine[view]:11.3f}" for found in analysis.comparisons))
     print(f"\nThe distilled student's own camera stands out by {analysis.student.diagonal_dominance:+.3f};")
     print(f"{analysis.student.retrieval_at_1:.0%} of its views find their own teacher view.")
     print(f"Computed in {sum(analysis.timings_ms.values()):.0f} ms: {analysis.timings_ms}")

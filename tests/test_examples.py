@@ -42,7 +42,7 @@ def test_the_analysis_names_a_shape_and_compares_every_view(tmp_path: Path) -> N
     printed = run("01_analyze.py", folder=tmp_path)
     assert printed.startswith("chair.off\n")
     assert re.search(r"teacher \(images\) +\w+ \d+%, ", printed)
-    assert len(re.findall(r"^ +\d+° +-?\d\.\d{3}  -?\d\.\d{3}$", printed, re.MULTILINE)) == 12
+    assert len(re.findall(r"^ +\d+° +-?\d\.\d{3} +-?\d\.\d{3}$", printed, re.MULTILINE)) == 12
 
 
 def test_every_camera_is_listed_and_ray_casting_is_the_truth_for_a_mesh(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def _draw_predictions(axes: Axes, analysis: Analysis) -> None:
     for row, (key, answer) in enumerate(zip(analysis.keys, analysis.answers, strict=True)):
         best = top(answer, analysis.class_names)
         place = [row * (TOP + 1) + i for i in range(len(best))]
-        axes.barh(place, [probability for _, probability in best], color=LIGHT[answer.role], label=key)
+        axes.barh(
+            place, [probability for _, probability in best], color=LIGHT.get(answer.role, LIGHT["muted"]), label=key
+        )
         places += place
         labels += [name.replace("_", " ") for name, _ in best]
     axes.set_yticks(places, labels, fontsize=8)

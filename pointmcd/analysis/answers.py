@@ -32,6 +32,7 @@ def ask_point_networks(
     They are asked together: their feature colours are one map of all their features, so another set of networks gives
     each of them other colours. No mask changes the features, so other visibility leaves the colours as they are.
     """
+    identities = tuple(network.identity for network in networks)
 
     def ask() -> tuple[Answer, ...]:
         points = torch.from_numpy(scene.cloud.points).to(device)[None]
@@ -40,12 +41,12 @@ def ask_point_networks(
         modules = [network.module for network in networks]
         colors = stages.keep(
             "colors",
-            (scene.cloud, networks),
+            (scene.cloud, identities),
             lambda: stages.timed("colors", feature_colors_of, modules, outputs, points[0]),
         )
         return tuple(map(_point_answer, networks, outputs, colors))
 
-    return stages.keep("point networks", (scene.cloud, scene.visibility, networks), ask)
+    return stages.keep("point networks", (scene.cloud, scene.visibility, identities), ask)
 
 
 def _stage_of(network: PointNetwork) -> str:

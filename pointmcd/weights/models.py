@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -16,9 +16,9 @@ from pointmcd.records import CheckpointError, Role
 from pointmcd.weights.manifest import WEIGHTS, find_default, load_weights, read_manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PointNetwork:
-    """A point network as its answers will name it; two with the same weights and names count as the same.
+    """A point network as its answers will name it.
 
     Attributes:
         module: The network itself.
@@ -28,11 +28,16 @@ class PointNetwork:
         run: Which of several trainings.
     """
 
-    module: Student = field(compare=False, repr=False)
+    module: Student
     name: str
     role: Role
     weights: str
     run: str = ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What decides its answers and what they are called, without the network itself."""
+        return self.name, self.role, self.run, self.weights
 
 
 @dataclass(frozen=True, eq=False)
