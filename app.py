@@ -32,7 +32,7 @@ from starlette.middleware import Middleware
 
 from pointmcd.records import CheckpointError, ShapeError
 from pointmcd.shapes.load import EXTENSIONS, load_shape
-from viz.bundle import make_bundle, points_from_base64
+from viz.bundle import asks_plain, make_bundle, points_from_base64
 from viz.cells import Cells
 from viz.components import AnalysisViewer, asset, in_place
 from viz.delivery import HEAD, compressed_plotly
@@ -610,7 +610,7 @@ def kept_predictor(get_models: Callable[[], Models]) -> Callable[[dict[str, Any]
                 student = str(question.get("student", Options.student))
                 models = get_models()
                 points = thinned(points, MOST_POINTS_ASKED.get(student, POINTS[1]))
-                probabilities = predict_points(points, models, student=student, plain=bool(question.get("plain")))
+                probabilities = predict_points(points, models, student=student, plain=asks_plain(question))
             finally:
                 turn.release()
         except (KeyError, TypeError, ValueError, CheckpointError):  # not a question of our viewer's: no answer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from PIL import Image
 
 from pointmcd.records import Analysis, Prediction, StudentView
 
-VERSION: Final = 1
+VERSION: Final = 2
 # The cloud the page draws; more points than this are thinned, and the page says so.
 DEFAULT_POINTS_DRAWN: Final = 20_000
 MOST_POINTS_DRAWN: Final = 50_000
@@ -30,6 +30,15 @@ TOP: Final = 5
 LOW_CONFIDENCE: Final = 0.5
 # The margins' square roots are stored in 8 bits over 0..2, the diameter of a normalised shape.
 LARGEST_MARGIN: Final = 2.0
+
+# What the page prints for each role, and the line behind it. Its colour is the theme's of the same name.
+ROLES: Final = {
+    "teacher": ("Teacher", "Reads the rendered views"),
+    "distilled": ("Distilled", "Reads the points alone; was trained with the teacher"),
+    "plain": ("Plain", "Reads the points alone; the same recipe without the teacher"),
+    "control": ("Control", "Reads the points alone; was trained with a teacher that says nothing of the shape"),
+    "own": ("Own", "Reads the points alone; weights of your own"),
+}
 
 DOMAIN_RULE: Final = (
     "Shown when the teacher, the distilled and the plain student do not all give the same first answer, or when the "
@@ -61,9 +70,6 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
     notes = list(analysis.notes)
     if len(kept) < count:
         notes.append(f"The viewer draws {len(kept):,} of {count:,} points; all counts are of all points.")
-    students = {"distilled": analysis.student}
-    if analysis.plain is not None:
-        students["plain"] = analysis.plain
     return {
         "version": VERSION,
         "name": analysis.name,
@@ -91,14 +97,9 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
             "unseen": len(analysis.unseen_points),
         },
         "heat": _heat(analysis),
-        "predictions": _predictions(analysis),
+        "answers": _answers(analysis, kept),
         "domain": {"note": domain_note(analysis), "rule": DOMAIN_RULE},
-        "students": {name: _student(student, kept, analysis) for name, student in students.items()},
         "timings_ms": {stage: round(float(ms), 2) for stage, ms in analysis.timings_ms.items()},
-        "weights": {
-            "teacher": analysis.teacher_weights,
-            **{name: student.weights for name, student in students.items()},
-        },
     }
 
 
@@ -166,18 +167,41 @@ def _points_to_draw(analysis: Analysis, limit: int) -> Int[np.ndarray, " M"]:
     return np.sort(np.concatenate([winners, others[spread]]))
 
 
-def _predictions(analysis: Analysis) -> dict[str, Any]:
-    answers = {"teacher": analysis.teacher, "distilled": analysis.student.prediction}
-    if analysis.plain is not None:
-        answers["plain"] = analysis.plain.prediction
-    return {who: _top(answer, analysis.class_names) for who, answer in answers.items()}
+def _answers(analysis: Analysis, kept: Int[np.ndarray, " M"]) -> list[dict[str, Any]]:
+    """Pack what each network says, in the order to show; the students with what the page looks into."""
+    students = {"distilled": analysis.student, "plain": analysis.plain}
+    answers = [_answer("teacher", "", analysis.teacher, analysis.teacher_weights, analysis.class_names)]
+    for role, student in students.items():
+        if student is not None:
+            answer = _answer(role, analysis.student_name, student.prediction, student.weights, analysis.class_names)
+            answers.append({**answer, "student": _student(student, kept, analysis)})
+    return answers
 
 
-def _top(prediction: Prediction, names: Sequence[str]) -> dict[str, Any]:
+def _answer(
+    role: str, network: str, prediction: Prediction, weights: str, class_names: Sequence[str]
+) -> dict[str, Any]:
+    label, hint = ROLES[role]
     probabilities = prediction.probabilities
     order = np.argsort(-probabilities, kind="stable")[:TOP]
     margin = float(probabilities[order[0]] - probabilities[order[1]]) if len(order) > 1 else 1.0
-    return {"top": [[names[k], round(float(probabilities[k]), 5)] for k in order], "margin": round(margin, 5)}
+    return {
+        "key": role, "role": role, "network": network, "run": "", "label": label, "hint": hint, "color": role,
+        "weights": weights,
+        "top": [[class_names[k], round(float(probabilities[k]), 5)] for k in order],
+        "margin": round(margin, 5),
+        "student": None,
+    }  # fmt: skip
+
+
+def asks_plain(question: Mapping[str, Any]) -> bool:
+    """Tell whose answer a question of the viewer's is about: the plain student's, or the distilled one's.
+
+    Raises:
+        KeyError: It names another one, about which the server cannot be asked.
+    """
+    key = question.get("answer", "plain" if question.get("plain") else "distilled")
+    return {"distilled": False, "plain": True}[str(key)]
 
 
 def _student(student: StudentView, kept: Int[np.ndarray, " M"], analysis: Analysis) -> dict[str, Any]:

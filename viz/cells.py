@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from pointmcd.records import Analysis
-from viz.bundle import pack_cell
+from viz.bundle import asks_plain, pack_cell
 
 if TYPE_CHECKING:
     from pointmcd.weights.models import Models
@@ -36,7 +36,7 @@ class Cells:
         """Make the function that the viewer asks; a plain function, because Gradio marks it."""
 
         def explain_cell(question: Any) -> dict[str, Any]:
-            """Answer `{"ticket", "plain", "row", "column"}` by `pack_cell`'s dict; anything else by an empty one.
+            """Answer `{"ticket", "answer", "row", "column"}` by `pack_cell`'s dict; anything else by an empty one.
 
             It multiplies a 512-vector by a 512 x 1,024 matrix and copies one number a point: a millisecond or two.
             """
@@ -46,7 +46,7 @@ class Cells:
                 row, column = (int(question[key]) for key in ("row", "column"))
                 analysis = self._analyses[str(question["ticket"])]
                 shares, bias = cell_shares(
-                    analysis, self._get_models(), row=row, column=column, plain=bool(question.get("plain"))
+                    analysis, self._get_models(), row=row, column=column, plain=asks_plain(question)
                 )
             except (KeyError, TypeError, ValueError, OverflowError):
                 return {}  # not a question of our viewer's, or of a page whose visit is over
