@@ -1,6 +1,6 @@
 """What does this machine reach? `python -m benchmarks [--device cuda] [--record] [NAME ...]` prints one table.
 
-Each one runs in a process of its own, so that none pays for the memory or the warm caches of another.
+Each benchmark runs in its own process, so none pays for another's memory or profits from its warm caches.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAMES = tuple(path.stem for path in sorted(HERE.glob("bm_*.py")))
 
 
 def main() -> int:
-    """Run the benchmarks; 1 where one of them broke, whatever the figures are."""
+    """Run the benchmarks; return 1 where one of them broke, whatever the figures are."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run the benchmarks, print one table.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(NAMES)}")
     parser.add_argument("--record", action="store_true", help="append the rows to benchmarks/results/")

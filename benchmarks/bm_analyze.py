@@ -86,7 +86,7 @@ def _forwards(analysis: Analysis, models: Models) -> tuple[float, float]:
 
 
 def _timed_analyses(runs: int, call: Callable[[], Analysis]) -> tuple[list[float], dict[str, float]]:
-    """Run some analyses; the time of each in ms, and the median of each stage."""
+    """Run some analyses; return the time of each in ms, and the median of each stage."""
     totals, stages = [], []
     for _ in range(runs):
         started = time.perf_counter()
@@ -96,10 +96,11 @@ def _timed_analyses(runs: int, call: Callable[[], Analysis]) -> tuple[list[float
 
 
 def _after_another(shape: Shape, models: Models) -> list[Row]:
-    """What a change of the options costs where the analysis before is known."""
+    """Time a change of the options when the previous analysis is known."""
     before = analyze(shape, models)
     # As after another student's analysis: all is there but the answers of this one.
-    of_another = replace(before, student=replace(before.student, weights="another"), plain=None)
+    scene_and_teacher = ("cameras", "cloud", "renders", "visibility", "teacher")
+    of_another = replace(before, kept={stage: before.kept[stage] for stage in scene_and_teacher})
     changes: dict[str, Callable[[], Analysis]] = {
         "nothing": lambda: analyze(shape, models, previous=before),
         "the student": lambda: analyze(shape, models, previous=of_another),
@@ -168,7 +169,7 @@ class _WatchedReaders:
         children = Path(f"/proc/self/task/{parent}/children")
         while not self._done.wait(self.EVERY_S):
             for child in children.read_text().split():
-                with suppress(OSError, StopIteration):  # it ended meanwhile
+                with suppress(OSError, StopIteration):  # it has ended
                     # Between fork and exec a child still has this process's memory.
                     if b"pointmcd.shapes.reading" not in Path(f"/proc/{child}/cmdline").read_bytes():
                         continue
@@ -178,7 +179,7 @@ class _WatchedReaders:
 
 
 def _growth(folder: Path, shape: Shape, models: Models) -> list[Row]:
-    """Time against each size alone, and the exponent of its last step: 1 is linear."""
+    """Time each size alone, and fit the exponent of its last step: 1 is linear."""
     cloud = _dented_sphere(1_000_000)
     sampled = sample_points(shape, count=1024)
 
@@ -211,14 +212,14 @@ def _growth(folder: Path, shape: Shape, models: Models) -> list[Row]:
 
 
 def _dented_sphere(points: int) -> Shape:
-    """A point set without a plane in it."""
+    """Make a point set without a plane in it."""
     directions = np.random.default_rng(0).normal(size=(points, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return Shape("sphere", _dented(directions))
 
 
 def _dented_mesh(faces: int) -> Shape:
-    """A closed mesh of about so many faces, on rings about the vertical."""
+    """Make a closed mesh of about so many faces, on rings about the vertical."""
     side = round(math.sqrt(faces / 2)) + 1
     around, along = np.meshgrid(np.linspace(0, 2 * np.pi, side, endpoint=False), np.linspace(0.01, np.pi - 0.01, side))
     directions = np.stack([np.sin(along) * np.cos(around), np.sin(along) * np.sin(around), np.cos(along)], axis=-1)

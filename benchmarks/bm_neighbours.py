@@ -1,6 +1,6 @@
 """How fast are neighbours found without a matrix of all distances?
 
-Run `python -m benchmarks.bm_neighbours`; tests/ops/test_ops.py holds fast forms and twins equal.
+Run `python -m benchmarks.bm_neighbours`; tests/ops/test_ops.py checks that fast forms and twins agree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEIGHBOURS = 20
 
 
 def compare(what: str, fast: Callable[[], Tensor], twin: Callable[[], Tensor], *, repeats: int = 5) -> Row:
-    """Time both in turn; the peak memory of both stands in the detail."""
+    """Time both in turn; the detail gives the peak memory of both."""
     fast_s, twin_s = alternating(fast, twin, repeats=repeats)
     memory = f"{peak_memory(fast):.0f} MB, twin {peak_memory(twin):.0f} MB"
     detail = f"{1000 * twin_s:.1f} ms -> {1000 * fast_s:.1f} ms; {memory}"
@@ -29,7 +29,7 @@ def compare(what: str, fast: Callable[[], Tensor], twin: Callable[[], Tensor], *
 
 
 def agreement(points: Tensor) -> Row:
-    """Which share of neighbourhoods has exactly the members that float64 distances give?"""
+    """Measure the share of neighbourhoods with exactly the members that float64 distances give."""
     ours = neighbourhoods(points, NEIGHBOURS).sort(-1).values
     sure, plain = (
         full_matrix_neighbours(points.to(dtype), NEIGHBOURS).sort(-1).values for dtype in (torch.float64, torch.float32)

@@ -1,6 +1,6 @@
 """How fast does the page answer in a browser, how much does it send, and does its memory stay flat?
 
-A headless Chromium with software GL: the figures hold what that costs, and say what the page itself takes of it.
+A headless Chromium with software GL: the figures include its cost, and say how much is the page's own.
 Run on an idle machine: `python -m benchmarks.bm_page`; it needs the development requirements and Chromium.
 """
 
@@ -20,7 +20,6 @@ from typing import Any
 
 import gradio as gr
 
-from app import examples
 from benchmarks import rows
 from benchmarks.rows import Row
 from pointmcd import analyze, load_models
@@ -29,6 +28,7 @@ from pointmcd.records import Analysis
 from tests.browser import chromium
 from viz.bundle import make_bundle
 from viz.components import AnalysisViewer
+from viz.page.examples import examples
 
 ABOUT = "The page in a browser: bytes sent, time to the drawn cloud, redraws, first load, memory over 100 shapes."
 HOME = Path(__file__).parent.parent
@@ -42,7 +42,7 @@ BUNDLE_KB, CHOICE_S, LOAD_S, FLAT_PERCENT = 300.0, 0.8, 3.0, 10.0
 REDRAW_MS = {2048: 100.0, 20_000: 250.0}
 LOADS, CHOICES, REDRAWS = 3, 12, 15
 
-# Chromium's GL works behind the script's back: reading a pixel waits until it has drawn.
+# Chromium's GL runs asynchronously: reading a pixel waits until it has drawn.
 IN_PAGE = """
 window.bench = {
   plotlyRan: null,
@@ -80,7 +80,7 @@ async (view) => {
 }
 """
 # Milliseconds since the navigation began: until the page asks for the first shape, until plotly.js has run, until the
-# answer has come whole; and the megabytes of all that was sent.
+# whole answer has arrived; and the megabytes sent in all.
 LOAD_STEPS = """
 () => {
   const sent = performance.getEntriesByType("resource");
@@ -175,10 +175,10 @@ def _redraw(page: Any, points: int) -> Row:
 
 @contextmanager
 def _viewer_alone(analysis: Analysis) -> Iterator[str]:
-    """A page with nothing but the viewer: the whole page stops at 4,096 points."""
+    """Serve nothing but the viewer: the whole page stops at 4,096 points."""
     with gr.Blocks() as blocks:
         AnalysisViewer(make_bundle(analysis))
-    with redirect_stdout(StringIO()):  # Gradio says that it closes
+    with redirect_stdout(StringIO()):  # Gradio prints that it closes
         blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False, ssr_mode=False)
         try:
             yield blocks.local_url
@@ -188,7 +188,7 @@ def _viewer_alone(analysis: Analysis) -> Iterator[str]:
 
 @contextmanager
 def _server() -> Iterator[tuple[str, int]]:
-    """The page as `python app.py` serves it, warm, in a process of its own: its address and process id."""
+    """Serve the page by `python app.py` in its own process, warm; yield its address and process id."""
     environment = os.environ | {"PORT": str(PORT), "HOST": "127.0.0.1"}
     server = subprocess.Popen([sys.executable, "app.py"], cwd=HOME, env=environment, stdout=subprocess.PIPE, text=True)
     try:
@@ -201,7 +201,7 @@ def _server() -> Iterator[tuple[str, int]]:
 
 
 def _open(browser: Any, address: str, window: dict[str, int] = WINDOW) -> Any:
-    """A visitor of its own, with an empty cache, once the first cloud is drawn."""
+    """Open the page as a new visitor with an empty cache, and wait for the first cloud."""
     context = browser.new_context(viewport=window, reduced_motion="reduce")
     context.set_default_timeout(SLOWEST_MS)
     context.add_init_script(IN_PAGE)
@@ -213,7 +213,7 @@ def _open(browser: Any, address: str, window: dict[str, int] = WINDOW) -> Any:
 
 
 def _first_load(browser: Any, address: str) -> Row:
-    """From a new visitor's first request until the first shape is on the screen; the cache is empty, the page whole."""
+    """Time a new visitor from the first request to the first shape on the screen; cache empty, page whole."""
     seconds, steps = [], []
     for _ in range(LOADS):
         started = time.perf_counter()
@@ -243,7 +243,7 @@ def _choose(page: Any, key: str) -> float:
 
 
 def _memory(page: Any, server: int, keys: list[str]) -> list[Row]:
-    """Growth of both sides over a hundred shapes, once every example has been shown."""
+    """Measure the growth of both sides over a hundred shapes, after every example was shown once."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
 

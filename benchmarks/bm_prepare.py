@@ -1,8 +1,8 @@
 """How fast are the renders and the visibility of a whole data set made, against the plain form of every step?
 
 Run on an idle machine: `python -m benchmarks.bm_prepare [--device cuda]`. The clouds are our own shapes, stretched at
-random, of 1,024 points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/scene holds both forms
-to the same bytes, those for many clouds at once too.
+random, of 1,024 points, seen by 12 cameras, drawn at 224 and kept at 96 pixels. tests/scene checks that both
+forms, and those for many clouds at once, give the same bytes.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def plain_images(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> UInt8[np
     index = np.full((views, size + 2 * margin, size + 2 * margin), -1, dtype=np.int32)
     for view in range(views):
         order = np.argsort(-depth[view], kind="stable")
-        for disc in np.unique(radii[view]):  # ascending: the far ones first
+        for disc in np.unique(radii[view]):  # ascending: far ones first
             down_by, across_by = np.mgrid[-disc : disc + 1, -disc : disc + 1]
             covered = down_by**2 + across_by**2 <= (disc + 0.3) ** 2
             drawn = order[radii[view, order] == disc]
@@ -134,7 +134,7 @@ def grid_masks(
 
 
 def overlap(found: Bool[torch.Tensor, "B V N"], exact: Bool[torch.Tensor, "B V N"]) -> float:
-    """Intersection over union of masks, mean over clouds and views."""
+    """Compute the intersection over union of masks, mean over clouds and views."""
     return float(((found & exact).sum(dim=-1) / (found | exact).sum(dim=-1)).mean())
 
 

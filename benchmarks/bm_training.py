@@ -2,9 +2,9 @@
 
 `python -m benchmarks.bm_training [--device cuda]`. The twin is the released step in our own words: every point's
 feature normalised and activated, then repeated for each view and multiplied by the mask. Both begin with the same
-weights, and their losses must agree. Only the sizes are ModelNet40's: what the clouds look like costs nothing. An
-epoch's time is reckoned from a few steps; the logs of the shipped weights' training
-have whole epochs, validation included.
+weights, and their losses must agree. Only the sizes are ModelNet40's: the look of the
+clouds does not change the time. An epoch's time is extrapolated from a few steps; the logs of the shipped weights'
+training have whole epochs, validation included.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from benchmarks import rows
 from benchmarks.rows import Row
 from benchmarks.twins import repeated_view_pool
 from pointmcd.data.point_set import PointSet
-from pointmcd.networks.dense import everything
 from pointmcd.networks.student import Student, StudentOutput
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.training.classification import student_loss, teacher_loss
+from pointmcd.projection import everything
+from pointmcd.tasks.classification import classification_student
 from pointmcd.training.loop import Loss, has_fast_bf16, make_optimizer
 from pointmcd.training.recipes import Recipe, get_recipe
+from pointmcd.training.steps import student_loss, teacher_loss
 
 ABOUT = "Training steps of the cpu recipes, an epoch's time, and the released step as naive twin."
 EPOCH = 9843  # training shapes of ModelNet40
@@ -44,10 +45,10 @@ class NaiveStudent(Student):
         encoded = self.encoder(points)
         views = repeated_view_pool(encoded.values, visibility)
         shape_feature, logits = self.head.classify(encoded.values.amax(dim=1))
-        view_features = self.head.alignment(views)
+        view_features = self.alignment(views)
         nothing = everything(points)
         return StudentOutput(
-            shape_feature=shape_feature, logits=logits, view_features=view_features, trunk=encoded,
+            shape_feature=shape_feature, logits=logits, view_features=view_features, encoded=encoded,
             view_logits=self.head.classifier(view_features), view_pools=views, winners=nothing, global_winners=nothing,
         )  # fmt: skip
 
@@ -93,7 +94,8 @@ class Task:
     def stepper(self, kind: type[Student], *, bf16: bool) -> tuple[Student, Callable[[], Tensor]]:
         """Build a student, always with the same weights, and its step."""
         torch.manual_seed(0)
-        model = kind(self.encoder).to(self.device)
+        student = classification_student(self.encoder)
+        model = kind(student.encoder, student.head).to(self.device)
         loss = student_loss(model, self.data, self.packed, self.taught, self.recipe)
         return model, stepper(model, self.recipe, loss, bf16=bf16)
 
@@ -145,7 +147,7 @@ def twin_rows(task: Task) -> list[Row]:
     losses = []
     for kind in (Student, NaiveStudent):
         _, step = task.stepper(kind, bf16=False)
-        losses.append([float(step()) for _ in range(3)])  # later ones tell whether the gradients agree too
+        losses.append([float(step()) for _ in range(3)])  # later steps show whether the gradients agree too
     difference = float(np.abs(np.subtract(*losses) / losses[0]).max())
     if difference > 1e-3:
         raise AssertionError(f"The twin's losses differ by {difference:.1e}: the two steps are not the same.")
@@ -211,7 +213,7 @@ def teacher_rows() -> list[Row]:
 
 
 def measure() -> list[Row]:
-    """PointNet with its twin, DGCNN (whose twin bm_edgeconv has), and the teacher."""
+    """Measure PointNet with its twin, DGCNN (whose twin is in bm_edgeconv), and the teacher."""
     pointnet = make_task("pointnet")
     return [
         *epoch_rows(pointnet, target_s=90),

@@ -97,7 +97,7 @@ def check(case: Case) -> None:
     twin_pooled, twin_gradient = case.step(repeated_view_pool, shapes=case.twin_shapes)
     if not torch.equal(pooled, twin_pooled):
         raise AssertionError(f"{case.what}: the view features differ.")
-    # Where all that a view sees is 0 in a channel, any of it may win; the rectifier before stops that gradient.
+    # Where all that a view sees is 0 in a channel, any point may win; the rectifier before it stops that gradient.
     lit = case.features[: case.twin_shapes] > 0
     torch.testing.assert_close(gradient * lit, twin_gradient * lit, rtol=0, atol=1e-5)
 
@@ -137,7 +137,7 @@ def compare(case: Case, *, repeats: int) -> list[Row]:
 
 
 def parts(case: Case) -> list[Row]:
-    """Tell where the fast form's time goes, next to what filling the gradient with zeros costs at the least."""
+    """Tell where the fast form's time goes, next to the unavoidable cost of filling the gradient with zeros."""
     features = case.features.detach()
     tracked = features.clone().requires_grad_()
     pooled = view_pool(tracked, case.visibility)

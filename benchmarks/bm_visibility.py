@@ -1,6 +1,6 @@
 """How well, and how fast, do hidden point removal and the z-buffer find what ray casting finds?
 
-Run `python -m benchmarks.bm_visibility`; tests/scene/test_visibility.py holds the agreement printed here.
+Run `python -m benchmarks.bm_visibility`; tests/scene/test_visibility.py checks the agreement printed here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Agreement:
 
 
 def compare(found: Bool[np.ndarray, "V N"], truth: Bool[np.ndarray, "V N"]) -> tuple[float, float, float]:
-    """Precision, recall and IoU, each the mean over views; 1 where there is nothing to find and nothing is found."""
+    """Compute precision, recall and IoU, means over views; 1 where nothing is there and nothing is found."""
     both = (found & truth).sum(axis=1)
     precision, recall, iou = (
         float(np.where(total > 0, both / np.maximum(total, 1), 1.0).mean())
@@ -75,7 +75,7 @@ def mean_of(results: list[Agreement], method: str) -> Agreement:
 
 
 def measure() -> list[Row]:
-    """Agreement and time of each method at 1,024 and 2,048 points, then what threads make of ray casting."""
+    """Measure agreement and time of each method at 1,024 and 2,048 points, then what threads gain for ray casting."""
     found = []
     for points in (1024, 2048):
         results = agreement(points, repeats=5)

@@ -1,4 +1,4 @@
-"""What does the released formula of DGCNN with view pooling cost? A slow, obvious twin of Student("dgcnn").
+"""What does the released formula of DGCNN with view pooling cost? A slow, obvious twin of its student.
 
 Whole distance matrices; edge features concatenated before the convolution; features repeated for each view and
 multiplied by the mask. Written for this project; used by tests and benchmarks only.
@@ -75,7 +75,7 @@ class NaiveEdgeConv(nn.Module):
 
 
 class NaiveStudent(nn.Module):
-    """Student("dgcnn") with the same weights, by the released formula; forward gives (logits, view features)."""
+    """A DGCNN student with the same weights, by the released formula; forward gives (logits, view features)."""
 
     def __init__(self, ours: Student, graph: Graph = full_matrix_neighbours) -> None:
         super().__init__()
@@ -88,6 +88,8 @@ class NaiveStudent(nn.Module):
         self.norm.load_state_dict(encoder.output_layer.norm.state_dict())
         self.head = type(ours.head)(linear.out_features, classes=ours.head.classifier.out_features)
         self.head.load_state_dict(ours.head.state_dict())
+        self.alignment = type(ours.alignment)(linear.out_features, ours.alignment.linear.out_features, isolated=False)
+        self.alignment.load_state_dict(ours.alignment.state_dict())
         self.to(linear.weight.device)
 
     def forward(self, points: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,4 +99,4 @@ class NaiveStudent(nn.Module):
             levels.append(x)
         features = F.relu(self.norm(self.fusion(torch.cat(levels, dim=1)))).transpose(1, 2)  # (B, N, D)
         _, logits = self.head.classify(features.amax(dim=1))
-        return logits, self.head.alignment(repeated_view_pool(features, visibility))
+        return logits, self.alignment(repeated_view_pool(features, visibility))

@@ -31,7 +31,7 @@ class Row:
         figure: What was measured of it: "speed-up over the naive twin", "peak memory", "epoch" ...
         value: In `unit`.
         unit: "x", "s", "ms", "MB", "shapes/s" ...
-        target: What it is to reach; None where the row only informs.
+        target: What it should reach; None where the row only informs.
         at_least: Whether larger is better.
         detail: The figures behind it, or why a target is missed.
     """
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Met or missed; nothing where there is no target."""
+        """Say met or missed; nothing where there is no target."""
         if self.target is None:
             return ""
         return "met" if (self.value >= self.target if self.at_least else self.value <= self.target) else "missed"
@@ -78,7 +78,7 @@ def finish() -> None:
 
 
 def peak_memory(call: Callable[[], object]) -> float:
-    """Measure by how many MB a call raises this process's resident memory at most (Linux)."""
+    """Measure the most MB that a call adds to this process's resident memory (Linux)."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
@@ -88,7 +88,7 @@ def peak_memory(call: Callable[[], object]) -> float:
 
 
 def peak_gpu_memory(call: Callable[[], object]) -> float:
-    """Measure by how many MB a call raises the memory that its tensors hold on the GPU at most."""
+    """Measure the most MB that a call adds to the memory its tensors hold on the GPU."""
     gc.collect()
     finish()
     torch.cuda.reset_peak_memory_stats()
@@ -154,7 +154,7 @@ def _commit() -> str:
         answer = subprocess.run(["git", *question], cwd=RESULTS.parent, capture_output=True, text=True, check=False)
         return answer.stdout.strip()
 
-    # Rows that a benchmark before this one has recorded change no code.
+    # Rows recorded by an earlier benchmark change no code.
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ":/", f":!{RESULTS.name}")
     return (ask("describe", "--always", "--exclude", "*") or "unknown") + ("-dirty" if changed else "")
 
@@ -167,7 +167,7 @@ def take_gpu(parser: argparse.ArgumentParser) -> None:
 
 
 def run(name: str, measure: Measure, about: str, *, on_gpu: Measure | None = None) -> None:
-    """Be the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to.
+    """Run the command `python -m benchmarks.NAME [--record]`: measure, print, and keep the rows where asked to.
 
     Args:
         name: Of the module and of its file in results/.

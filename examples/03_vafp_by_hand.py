@@ -45,7 +45,7 @@ def main() -> None:
     print(f"By hand and by the library: largest difference {np.abs(pooled - library).max():.1e}.")
 
     with torch.inference_mode():
-        descriptors = student.head.alignment(torch.from_numpy(pooled)).numpy()
+        descriptors = student.alignment(torch.from_numpy(pooled)).numpy()
     given = analysis.student.prediction.view_features
     print(f"g_k = h_align(pooled): largest difference to the analysis {np.abs(descriptors - given).max():.1e}.")
     taught = analysis.teacher.view_features

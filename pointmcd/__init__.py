@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pointmcd.analysis.analyze import analyze
-    from pointmcd.networks.student_encoders import create_encoder
+    from pointmcd.networks.encoders import create_encoder
     from pointmcd.shapes.load import load_shape
     from pointmcd.weights.models import load_models
 
@@ -20,8 +20,8 @@ __all__ = ["analyze", "create_encoder", "load_models", "load_shape"]
 
 _HOMES = {
     "analyze": "pointmcd.analysis.analyze",
-    "load_models": "pointmcd.analysis.analyze",
-    "create_encoder": "pointmcd.networks.student_encoders",
+    "load_models": "pointmcd.weights.models",
+    "create_encoder": "pointmcd.networks.encoders",
     "load_shape": "pointmcd.shapes.load",
 }
 

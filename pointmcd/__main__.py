@@ -12,12 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pointmcd import choices
 from pointmcd.records import CheckpointError, SettingError, UserError
-from pointmcd.scene.cameras import IMAGE_SIZE, RIGS
+from pointmcd.scene.cameras import DISTANCE, FIELD_OF_VIEW_DEG, IMAGE_SIZE, RIGS
 
-STUDENTS = ("pointnet", "dgcnn")
 SMALLEST_IMAGE = 8
 FOLDER_OF_NEW_WEIGHTS = "runs/weights"
+ANSWERED_BY = {
+    "teacher": "Teacher", "distilled": "Distilled student", "plain": "Plain student", "control": "Control",
+    "own": "Own weights",
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,10 +88,11 @@ def _as_text(result: dict[str, Any]) -> str:
         f"{result['points']:,} points, {result['views']} views ({seen['method']}): a view sees {share:.0%} of the "
         f"points on average, {seen['unseen_points']} points are seen by none."
     )
-    for title, key in (("Teacher", "teacher"), ("Distilled student", "student"), ("Plain student", "plain")):
-        if result[key] is not None:
-            answers = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in result[key]["top5"])
-            lines.append(f"{title}: {answers}")
+    for answer in result["answers"]:
+        best = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in answer["top5"])
+        lines.append(f"{ANSWERED_BY[answer['role']]}{' ' + answer['run'] if answer['run'] else ''}: {best}")
+    if result["domain"]["note"]:
+        lines.append(result["domain"]["note"])
     alignment = result["alignment"]
     lines.append(
         f"Alignment: mean cosine {sum(alignment['cosine']) / len(alignment['cosine']):.3f}, diagonal dominance "
@@ -126,9 +131,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train_teacher(options: argparse.Namespace) -> None:
-    from pointmcd.training.experiment import choose_recipe, run_teacher
+    from pointmcd.training.experiment import choose_teacher_recipe, run_teacher
 
-    recipe = choose_recipe("teacher", options.recipe, epochs=options.epochs, backbone=options.backbone)
+    recipe = choose_teacher_recipe(options.recipe, epochs=options.epochs, backbone=options.backbone)
     _set_threads(options.threads)
     entry = run_teacher(
         data=options.data, test=options.test, recipe=recipe, seed=options.seed, out=options.out or "runs/teacher",
@@ -166,7 +171,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     if options.student == "teacher":
         if options.plain or options.alignment:
-            raise SettingError("--plain and --alignment are for students; leave them away for the teacher.")
+            raise SettingError("--plain and --alignment are for students; leave them out for the teacher.")
         result, weights = judge_teacher(models.teacher, data, options.cache), models.weights["teacher"]
     else:
         table = models.plains if options.plain else models.students
@@ -201,14 +206,16 @@ def _weights(options: argparse.Namespace) -> None:
         raise CheckpointError(f"{folder} holds no weights: there is no manifest.json.")
     for name, entry in entries.items():
         metrics = ", ".join(f"{key} {value}" for key, value in entry.metrics.items())
-        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {entry.training.get('command', '')}\n  {metrics}")
+        print(f"{name}: {entry.file} {entry.sha256[:16]}\n  {', '.join(entry.key)}")
+        print(f"  {entry.training.get('command', '')}\n  {metrics}")
 
 
 def _import_official(options: argparse.Namespace) -> None:
     from pointmcd.weights.official import import_official
 
     entry = import_official(options.file, options.out)
-    print(f"Wrote {entry.name} to {Path(options.out) / entry.file}: {entry.training['source']}, {entry.sha256[:16]}.")
+    path = Path(options.out) / entry.file
+    print(f"Wrote {path.stem} to {path}: {entry.training['source']}, {entry.sha256[:16]}.")
 
 
 def _set_threads(count: int | None) -> None:
@@ -232,16 +239,25 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser("analyze", help="analyse one shape file")
     analyze.set_defaults(run=_analyze)
     analyze.add_argument("file", metavar="FILE", help="a point cloud or mesh")
-    analyze.add_argument("--student", choices=STUDENTS, default="pointnet")
-    analyze.add_argument("--visibility", choices=("auto", "raycast", "hpr", "zbuffer"), default="auto")
-    analyze.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
-    analyze.add_argument("--points", type=int, default=1024, help="points to sample (default 1024)")
-    analyze.add_argument("--elevation", type=float, default=30.0, help="of the ring, in degrees (default 30)")
-    analyze.add_argument("--distance", type=float, default=2.0, help="of the cameras, in radii (default 2)")
-    analyze.add_argument("--fov", type=float, default=60.0, help="field of view, in degrees (default 60)")
     analyze.add_argument(
-        "--up", type=str.lower, choices=("auto", "x", "y", "z"), default="auto", help="the file's axis that points up"
+        "--student", default=choices.STUDENT, help="a network that `weights` lists (default %(default)s)"
     )
+    analyze.add_argument("--visibility", choices=(choices.AUTO, *choices.VISIBILITY_METHODS), default=choices.AUTO)
+    _add_views(analyze)
+    analyze.add_argument("--points", type=int, default=choices.POINTS, help="points to sample (default %(default)s)")
+    analyze.add_argument(
+        "--elevation", type=float, default=choices.ELEVATION_DEG, help="of the ring, in degrees (default %(default)g)"
+    )
+    analyze.add_argument(
+        "--distance", type=float, default=DISTANCE, help="of the cameras, in radii (default %(default)g)"
+    )
+    analyze.add_argument(
+        "--fov", type=float, default=FIELD_OF_VIEW_DEG, help="field of view, in degrees (default %(default)g)"
+    )
+    analyze.add_argument(
+        "--up", type=str.lower, choices=(choices.AUTO, *choices.UP_AXES), default=choices.AUTO,
+        help="the file's axis that points up",
+    )  # fmt: skip
     analyze.add_argument("--seed", type=int, default=0, help="of the sampling")
     analyze.add_argument("--json", action="store_true", help="print one JSON object")
     analyze.add_argument("--out", metavar="FILE.npz", help="write every array")
@@ -256,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--cache", default="cache", metavar="FOLDER", help="of renders and visibility")
     prepare.add_argument("--image-size", type=int, default=96, help="the teacher's input, in pixels (default 96)")
     cameras = prepare.add_mutually_exclusive_group()
-    cameras.add_argument("--views", type=int, default=12, help="cameras on the ring (default 12)")
+    _add_views(cameras)
     cameras.add_argument("--rig", choices=RIGS, help="a rig of the paper instead")
     prepare.add_argument("--workers", type=_positive, help="processes on a CPU (default: one per core)")
     _add_device(prepare)
@@ -268,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
 
     distill = commands.add_parser("distill", help="train a student, distilled or plain")
     distill.set_defaults(run=_distill)
-    distill.add_argument("--student", choices=STUDENTS, required=True)
+    distill.add_argument("--student", required=True, help="an encoder that has a recipe: pointnet, dgcnn, ...")
     distill.add_argument(
         "--plain", action="store_true", help="the matched baseline: the teacher never reaches the encoder"
     )
@@ -278,7 +294,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE.npz", help="points, labels, class_names")
     _add_normalise(evaluate)
-    evaluate.add_argument("--student", choices=(*STUDENTS, "teacher"), default="pointnet")
+    evaluate.add_argument(
+        "--student", default=choices.STUDENT, help="a network that `weights` lists, or teacher (default %(default)s)"
+    )
     evaluate.add_argument("--plain", action="store_true")
     evaluate.add_argument("--alignment", action="store_true", help="also compare student views with teacher views")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
@@ -305,7 +323,7 @@ def _positive(text: str) -> int:
 
 
 def _seed(text: str) -> int:
-    return _whole_number(text, least=0, most=2**31 - 1)
+    return _whole_number(text, least=0, most=choices.LARGEST_SEED)
 
 
 def _whole_number(text: str, *, least: int, most: int | None = None) -> int:
@@ -317,6 +335,10 @@ def _whole_number(text: str, *, least: int, most: int | None = None) -> int:
     if number < least or (most is not None and number > most):
         raise argparse.ArgumentTypeError(f"a number is needed of {allowed}, not {number}")
     return number
+
+
+def _add_views(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--views", type=int, default=choices.VIEWS, help="cameras on the ring (default %(default)s)")
 
 
 def _add_normalise(command: argparse.ArgumentParser) -> None:

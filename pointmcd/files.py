@@ -38,7 +38,7 @@ def written_whole(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def errors_that_name(path: Path, partial: Path | None = None) -> Iterator[None]:
-    """Say of which file an error of the system speaks: "No space left on device" alone helps nobody.
+    """Name the file that a system error is about: "No space left on device" alone does not help.
 
     Args:
         path: The file to name where the error names none.

@@ -6,15 +6,36 @@ page's tests do not inherit a mistake from the modules they are meant to check.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import torch
+
+from pointmcd.analysis.answers import share_on_background
 from pointmcd.data.labels import MODELNET40
-from pointmcd.records import Analysis, Cameras, PointCloud, Prediction, Renders, StudentView, Visibility
+from pointmcd.evaluation.alignment import diagonal_dominance, retrieval_at_1
+from pointmcd.records import (
+    Analysis,
+    Answer,
+    Cameras,
+    ClassScores,
+    Comparison,
+    HeatMaps,
+    PointCloud,
+    Pooling,
+    Renders,
+    Role,
+    Scene,
+    Visibility,
+)
 
 IMAGE_SIZE = 224
 CHANNELS = 1024
 TEACHER_SIZE = 512
 HEAT_CELLS = 7
+LABEL = 8
 
 
 def make_analysis(
@@ -50,39 +71,89 @@ def make_analysis(
     margin = np.where(margin < 0.05, 0.0, margin).astype(np.float32)
     mask = margin == 0.0
     teacher_direction = rng.normal(size=(views, TEACHER_SIZE)).astype(np.float32)
-    distilled, teacher_features = _student(rng, xyz, mask, teacher_direction, noise=0.6, label=8, confidence=4.6)
-    plain_view, _ = _student(rng, xyz, mask, teacher_direction, noise=8.0, label=8, confidence=3.1)
+    distilled, teacher_features = _student(rng, xyz, mask, teacher_direction, "distilled", noise=0.6, confidence=4.6)
+    plain_view, _ = _student(rng, xyz, mask, teacher_direction, "plain", noise=8.0, confidence=3.1)
     similarity = _cosines(plain_view.prediction.view_features, teacher_features)
-    plain_view = _with_similarity(plain_view, similarity)
+    plain_view = replace(plain_view, similarity=similarity, **_figures(similarity))
     cells = np.linspace(-1, 1, HEAT_CELLS)
     blob = np.exp(-((cells[:, None] - 0.2) ** 2 + cells[None, :] ** 2) / 0.3) - 0.25
     heat_maps = np.stack([np.roll(blob, v % 3 - 1, axis=1) * (1 + 0.1 * np.cos(v)) for v in range(views)])
-    return Analysis(
-        name=name,
+    heat_maps = heat_maps.astype(np.float32)
+    teacher = Answer(
+        network="mobilenet_v2",
+        role="teacher",
+        weights="a" * 64,
+        scores=ClassScores(_logits(rng, 8, 5.4), np.stack([_logits(rng, 8, 4.0) for _ in range(views)])),
+        shape_feature=teacher_features.max(axis=0),
+        view_features=teacher_features,
+        heat_maps=HeatMaps(heat_maps, share_on_background(heat_maps, renders.depth)),
+    )
+    cloud = PointCloud(
+        points=xyz,
+        to_world=np.diag([0.42, 0.42, 0.42, 1.0]),
+        colors=((xyz + 1) * 127.5).astype(np.uint8) if colors else None,
         notes=notes,
-        cloud=PointCloud(
-            points=xyz,
-            to_world=np.diag([0.42, 0.42, 0.42, 1.0]),
-            colors=((xyz + 1) * 127.5).astype(np.uint8) if colors else None,
-            notes=notes,
-        ),
-        cameras=cameras,
-        renders=renders,
-        visibility=Visibility(mask=mask, pixels=pixels.astype(np.float32), margin=margin, method="zbuffer"),
-        teacher=Prediction(
-            logits=_logits(rng, 8, 5.4),
-            shape_feature=teacher_features.max(axis=0),
-            view_features=teacher_features,
-            view_logits=np.stack([_logits(rng, 8, 4.0) for _ in range(views)]),
-        ),
-        heat_maps=heat_maps.astype(np.float32),
-        student_name="pointnet",
-        student=distilled,
-        plain=plain_view if plain else None,
+    )
+    seen = Visibility(mask=mask, pixels=pixels.astype(np.float32), margin=margin, method="zbuffer")
+    comparisons = (distilled, plain_view) if plain else (distilled,)
+    return Analysis(
+        scene=Scene(name, notes, cloud, cameras, renders, seen),
+        answers=(teacher, *(found.prediction for found in comparisons)),
+        comparisons=comparisons,
         class_names=MODELNET40,
-        teacher_weights="a" * 64,
         timings_ms={"render": 61.0, "visibility": 22.0, "teacher": 48.0, "student": 3.0},
     )
+
+
+def edited(
+    analysis: Analysis,
+    *,
+    name: str | None = None,
+    renders: Renders | None = None,
+    heat_maps: np.ndarray | None = None,
+    class_names: tuple[str, ...] | None = None,
+    logits: dict[str, np.ndarray] | None = None,
+    pooling: dict[str, Any] | None = None,
+    alignment: np.ndarray | None = None,
+    without: Sequence[str] = (),
+) -> Analysis:
+    """Change parts of an analysis, and leave it consistent.
+
+    Args:
+        analysis: Is left as it is.
+        name: Of the shape.
+        renders: Instead of its own.
+        heat_maps: The teacher's; what of them lies on the background follows.
+        class_names: Instead of its own.
+        logits: By an answer's key.
+        pooling: Fields of the distilled student's.
+        alignment: The distilled student's.
+        without: Keys of answers to leave out.
+    """
+    scene = replace(analysis.scene, name=name or analysis.name, renders=renders or analysis.renders)
+    maps = analysis.heat_maps if heat_maps is None else heat_maps
+    answers, comparisons = [], []
+    for key, answer in zip(analysis.keys, analysis.answers, strict=True):
+        if key in without:
+            continue
+        changed = answer
+        if logits and key in logits:
+            views = len(answer.view_logits)
+            changed = replace(changed, scores=ClassScores(logits[key], np.tile(logits[key], (views, 1))))
+        if key == "teacher":
+            changed = replace(changed, heat_maps=HeatMaps(maps, share_on_background(maps, scene.renders.depth)))
+        if key == "distilled" and pooling:
+            assert answer.pooling is not None
+            changed = replace(changed, pooling=replace(answer.pooling, **pooling))
+        answers.append(changed)
+        found = analysis.comparison_of(answer)
+        if found is not None:
+            shares = found.alignment if alignment is None or key != "distilled" else alignment
+            comparisons.append(replace(found, prediction=changed, alignment=shares))
+    return replace(
+        analysis, scene=scene, answers=tuple(answers), comparisons=tuple(comparisons),
+        class_names=class_names or analysis.class_names,
+    )  # fmt: skip
 
 
 def _chair(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -165,11 +236,11 @@ def _student(
     xyz: np.ndarray,
     mask: np.ndarray,
     teacher_direction: np.ndarray,
+    role: Role,
     *,
     noise: float,
-    label: int,
     confidence: float,
-) -> tuple[StudentView, np.ndarray]:
+) -> tuple[Comparison, np.ndarray]:
     frequencies = rng.normal(size=(3, CHANNELS)) * 1.6
     features = np.maximum(np.cos(xyz @ frequencies + rng.uniform(0, 6.28, CHANNELS)), 0).astype(np.float32)
     views = len(mask)
@@ -191,28 +262,26 @@ def _student(
     centred = features - features.mean(axis=0)
     components = np.linalg.svd(centred, full_matrices=False)[0][:, :3]
     components = (components - components.min(axis=0)) / np.ptp(components, axis=0)
-    student = StudentView(
-        prediction=Prediction(
-            logits=_logits(rng, label, confidence),
-            shape_feature=described.max(axis=0),
-            view_features=described,
-            view_logits=np.stack([_logits(rng, label, confidence) for _ in range(views)]),
-        ),
-        winners=winners,
-        pools=pooled,
-        global_winners=features.argmax(axis=0),
-        similarity=_cosines(described - described.mean(axis=0) * 0.9, teacher - teacher.mean(axis=0) * 0.9),
-        alignment=alignment,
-        alignment_bias=np.zeros(views, dtype=np.float32),
-        feature_colors=components.astype(np.float32),
+    logits = _logits(rng, LABEL, confidence)
+    answer = Answer(
+        network="pointnet",
+        role=role,
         weights="b" * 64,
+        scores=ClassScores(logits, np.stack([_logits(rng, LABEL, confidence) for _ in range(views)])),
+        shape_feature=described.max(axis=0),
+        view_features=described,
+        pooling=Pooling(winners, pooled, features.argmax(axis=0), components.astype(np.float32)),
     )
-    return student, teacher.astype(np.float32)
+    similarity = _cosines(described - described.mean(axis=0) * 0.9, teacher - teacher.mean(axis=0) * 0.9)
+    bias = np.zeros(views, dtype=np.float32)
+    return Comparison(answer, similarity, alignment, bias, **_figures(similarity)), teacher.astype(np.float32)
 
 
-def _with_similarity(student: StudentView, similarity: np.ndarray) -> StudentView:
-    fields = {name: getattr(student, name) for name in student.__dataclass_fields__}
-    return StudentView(**{**fields, "similarity": similarity})
+def _figures(similarity: np.ndarray) -> dict[str, float]:
+    matrix = torch.from_numpy(similarity)
+    return {
+        "diagonal_dominance": diagonal_dominance(matrix).item(), "retrieval_at_1": retrieval_at_1(matrix).item(),
+    }  # fmt: skip
 
 
 def _cosines(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -26,14 +26,15 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for name, network in {
-            "teacher": {"kind": "teacher", "backbone": "slim_resnet18", "input_size": 96},
-            "pointnet": {"kind": "student", "encoder": "pointnet", "isolate_views": False},
-            "pointnet_plain": {"kind": "student", "encoder": "pointnet", "isolate_views": True},
-        }.items():
+        for role, network, settings in (
+            ("teacher", "slim_resnet18", {"kind": "teacher", "backbone": "slim_resnet18", "input_size": 96}),
+            ("distilled", "pointnet", {"kind": "student", "encoder": "pointnet", "isolate_views": False}),
+            ("plain", "pointnet", {"kind": "student", "encoder": "pointnet", "isolate_views": True}),
+        ):
             save_weights(
-                build_network(network), folder, name=name, network=network, training={}, metrics={}, data_licence="none"
-            )
+                build_network(settings), folder, network=network, role=role, settings=settings, training={}, metrics={},
+                licence="none",
+            )  # fmt: skip
     return folder
 
 

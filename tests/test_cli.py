@@ -187,7 +187,7 @@ def test_the_up_axis_can_be_chosen(cube: Path, random_weights: Path, capsys: pyt
     ("options", "message"),
     [
         (["--student", "dgcnn"], "There are no weights for 'dgcnn'; there are some for: pointnet."),
-        (["--student", "curvenet"], "argument --student: invalid choice: 'curvenet'"),
+        (["--student", "gpt"], "There are no weights for 'gpt'; there are some for: pointnet."),
         (["--visibility", "raycast"], "Ray casting needs a mesh"),
         (["--views", "0"], "A rig has 1 to 64 views, not 0."),
         (["--views", "many"], "argument --views: invalid int value: 'many'"),
@@ -414,7 +414,8 @@ def test_json_and_arrays_say_how_they_were_made(
     )  # fmt: skip
     assert result["version"] == __version__
     assert result["settings"] == {
-        "student": "pointnet", "visibility": "auto", "visibility_used": "raycast", "views": 2, "points": 60, "seed": 3,
+        "student": "pointnet", "visibility": "auto", "visibility_used": "raycast", "rig": "ring2_e10_d3_f50",
+        "views": 2, "points": 60, "seed": 3,
         "elevation_deg": 10.0, "distance": 3.0, "fov_deg": 50.0, "up": "y",
     }  # fmt: skip
     assert set(result["plain_alignment"]) == set(result["alignment"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -18,33 +17,24 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped, UInt8
 from PIL import Image
 
-from pointmcd.records import Analysis, Prediction, StudentView
+from pointmcd.analysis import findings
+from pointmcd.records import Analysis, Comparison, Role
 
 VERSION: Final = 2
 # The cloud the page draws; more points than this are thinned, and the page says so.
 DEFAULT_POINTS_DRAWN: Final = 20_000
 MOST_POINTS_DRAWN: Final = 50_000
 MOST_POINTS_SHOWN: Final = 4096  # by the page: what can be chosen there
-TOP: Final = 5
-# Below this probability of the distilled student's first answer the page warns: more likely wrong than right.
-LOW_CONFIDENCE: Final = 0.5
-# The margins' square roots are stored in 8 bits over 0..2, the diameter of a normalised shape.
-LARGEST_MARGIN: Final = 2.0
-
 # What the page prints for each role, and the line behind it. Its colour is the theme's of the same name.
-ROLES: Final = {
+ROLES: Final[dict[Role, tuple[str, str]]] = {
     "teacher": ("Teacher", "Reads the rendered views"),
     "distilled": ("Distilled", "Reads the points alone; was trained with the teacher"),
     "plain": ("Plain", "Reads the points alone; the same recipe without the teacher"),
-    "control": ("Control", "Reads the points alone; was trained with a teacher that says nothing of the shape"),
+    "control": ("Control", "Reads the points alone; the same recipe with a teacher that it cannot learn from"),
     "own": ("Own", "Reads the points alone; weights of your own"),
 }
-
-DOMAIN_RULE: Final = (
-    "Shown when the teacher, the distilled and the plain student do not all give the same first answer, or when the "
-    f"distilled student's first answer has less than {100 * LOW_CONFIDENCE:.0f} % probability: the shape may be unlike "
-    "the training data."
-)
+# The margins' square roots are stored in 8 bits over 0..2, the diameter of a normalised shape.
+LARGEST_MARGIN: Final = 2.0
 
 Bundle = dict[str, Any]
 
@@ -98,7 +88,7 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
         },
         "heat": _heat(analysis),
         "answers": _answers(analysis, kept),
-        "domain": {"note": domain_note(analysis), "rule": DOMAIN_RULE},
+        "domain": {"note": findings.domain_note(analysis), "rule": findings.DOMAIN_RULE},
         "timings_ms": {stage: round(float(ms), 2) for stage, ms in analysis.timings_ms.items()},
     }
 
@@ -133,32 +123,14 @@ def _heat(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def domain_note(analysis: Analysis) -> str | None:
-    """Say why the networks' answers deserve care, by `DOMAIN_RULE`; None if they do not."""
-    answers = [analysis.teacher, analysis.student.prediction]
-    if analysis.plain is not None:
-        answers.append(analysis.plain.prediction)
-    confidence = float(analysis.student.prediction.probabilities.max())
-    reasons = []
-    if len({int(answer.logits.argmax()) for answer in answers}) > 1:
-        reasons.append("the networks disagree")
-    if confidence < LOW_CONFIDENCE:
-        reasons.append(f"the distilled student is only {100 * confidence:.0f} % sure")
-    if not reasons:
-        return None
-    return f"Handle with care: {' and '.join(reasons)}."
-
-
 def _points_to_draw(analysis: Analysis, limit: int) -> Int[np.ndarray, " M"]:
     """Choose points in file order: all, or those that win channels first and an even sample of the others."""
     count = len(analysis.cloud.points)
     if count <= limit:
         return np.arange(count)
     wins = np.zeros(count, dtype=np.int64)
-    for student in (analysis.student, analysis.plain):
-        if student is not None:
-            won = student.winners[student.winners >= 0]
-            wins += np.bincount(won, minlength=count) + np.bincount(student.global_winners, minlength=count)
+    for student in analysis.comparisons:
+        wins += findings.wins(student.winners, points=count) + findings.wins(student.global_winners, points=count)
     winners = np.flatnonzero(wins)
     if len(winners) >= limit:
         return np.sort(winners[np.argsort(-wins[winners], kind="stable")[:limit]])
@@ -168,55 +140,42 @@ def _points_to_draw(analysis: Analysis, limit: int) -> Int[np.ndarray, " M"]:
 
 
 def _answers(analysis: Analysis, kept: Int[np.ndarray, " M"]) -> list[dict[str, Any]]:
-    """Pack what each network says, in the order to show; the students with what the page looks into."""
-    students = {"distilled": analysis.student, "plain": analysis.plain}
-    answers = [_answer("teacher", "", analysis.teacher, analysis.teacher_weights, analysis.class_names)]
-    for role, student in students.items():
-        if student is not None:
-            answer = _answer(role, analysis.student_name, student.prediction, student.weights, analysis.class_names)
-            answers.append({**answer, "student": _student(student, kept, analysis)})
-    return answers
+    """Pack what each network says, in the order to show; a student with what the page looks into."""
+    roles = [answer.role for answer in analysis.answers]
+    packed = []
+    for key, answer in zip(analysis.keys, analysis.answers, strict=True):
+        label, hint = ROLES[answer.role]
+        student = analysis.comparison_of(answer)
+        packed.append({
+            "key": key,
+            "role": answer.role,
+            "network": answer.network,
+            "run": answer.run,
+            "label": label if roles.count(answer.role) == 1 else f"{label} {answer.run}".strip(),
+            "hint": hint,
+            "color": answer.role,
+            "weights": answer.weights,
+            "top": [[name, round(probability, 5)] for name, probability in findings.top(answer, analysis.class_names)],
+            "margin": round(findings.margin(answer), 5),
+            "view_features_dim": answer.view_features.shape[1],
+            "student": None if student is None else _student(student, kept, analysis),
+        })  # fmt: skip
+    return packed
 
 
-def _answer(
-    role: str, network: str, prediction: Prediction, weights: str, class_names: Sequence[str]
-) -> dict[str, Any]:
-    label, hint = ROLES[role]
-    probabilities = prediction.probabilities
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
-    margin = float(probabilities[order[0]] - probabilities[order[1]]) if len(order) > 1 else 1.0
-    return {
-        "key": role, "role": role, "network": network, "run": "", "label": label, "hint": hint, "color": role,
-        "weights": weights,
-        "top": [[class_names[k], round(float(probabilities[k]), 5)] for k in order],
-        "margin": round(margin, 5),
-        "student": None,
-    }  # fmt: skip
-
-
-def asks_plain(question: Mapping[str, Any]) -> bool:
-    """Tell whose answer a question of the viewer's is about: the plain student's, or the distilled one's.
-
-    Raises:
-        KeyError: It names another one, about which the server cannot be asked.
-    """
-    key = question.get("answer", "plain" if question.get("plain") else "distilled")
-    return {"distilled": False, "plain": True}[str(key)]
-
-
-def _student(student: StudentView, kept: Int[np.ndarray, " M"], analysis: Analysis) -> dict[str, Any]:
+def _student(student: Comparison, kept: Int[np.ndarray, " M"], analysis: Analysis) -> dict[str, Any]:
     """Pack one student; its winners and alignment as sparse rows, one per view (compressed sparse row format)."""
     count = len(analysis.cloud.points)
     starts, indices, wins, alignment = [0], [], [], []
     for view_winners, view_alignment in zip(student.winners, student.alignment, strict=True):
-        row_wins = np.bincount(view_winners[view_winners >= 0], minlength=count)[kept]
+        row_wins = findings.wins(view_winners, points=count)[kept]
         row_alignment = view_alignment[kept]
         filled = np.flatnonzero((row_wins > 0) | (row_alignment != 0))
         starts.append(starts[-1] + len(filled))
         indices.append(filled)
         wins.append(row_wins[filled])
         alignment.append(row_alignment[filled])
-    global_wins = np.bincount(student.global_winners[student.global_winners >= 0], minlength=count)
+    global_wins = findings.wins(student.global_winners, points=count)
     channels = student.winners.shape[1]
     small = np.uint16 if len(kept) <= np.iinfo(np.uint16).max else np.uint32
     return {
@@ -231,7 +190,7 @@ def _student(student: StudentView, kept: Int[np.ndarray, " M"], analysis: Analys
         "similarity": _array(student.similarity.astype(np.float32)),
         "diagonal_dominance": round(student.diagonal_dominance, 5),
         "retrieval_at_1": round(student.retrieval_at_1, 5),
-        "blind_channels": int(global_wins[analysis.unseen_points].sum()),
+        "blind_channels": findings.blind_channels(analysis, student.pooling),
         "global_channels": int(global_wins.sum()),
     }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from pointmcd.records import Analysis
-from viz.bundle import asks_plain, pack_cell
+from viz.bundle import pack_cell
 
 if TYPE_CHECKING:
     from pointmcd.weights.models import Models
@@ -45,9 +45,8 @@ class Cells:
             try:
                 row, column = (int(question[key]) for key in ("row", "column"))
                 analysis = self._analyses[str(question["ticket"])]
-                shares, bias = cell_shares(
-                    analysis, self._get_models(), row=row, column=column, plain=asks_plain(question)
-                )
+                key = str(question.get("answer", "plain" if question.get("plain") else "distilled"))
+                shares, bias = cell_shares(analysis, self._get_models(), row=row, column=column, key=key)
             except (KeyError, TypeError, ValueError, OverflowError):
                 return {}  # not a question of our viewer's, or of a page whose visit is over
             return pack_cell(analysis, shares, bias)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pointmcd.records import Analysis, Prediction
+from pointmcd.analysis.findings import TOP, top
+from pointmcd.records import Analysis
 from viz.theme import LIGHT, MAPS
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mpl_toolkits.mplot3d import Axes3D
 
 COLUMNS: Final = 6  # views in a row
-TOP: Final = 5
 
 
 def overview(analysis: Analysis) -> Figure:
@@ -63,17 +63,14 @@ def _draw_cloud(axes: Axes3D, analysis: Analysis) -> None:
 
 
 def _draw_predictions(axes: Axes, analysis: Analysis) -> None:
-    networks: list[tuple[str, Prediction]] = [("teacher", analysis.teacher), ("distilled", analysis.student.prediction)]
-    if analysis.plain is not None:
-        networks.append(("plain", analysis.plain.prediction))
     places: list[int] = []
     labels: list[str] = []
-    for row, (name, prediction) in enumerate(networks):
-        best = np.argsort(-prediction.probabilities, kind="stable")[:TOP]
+    for row, (key, answer) in enumerate(zip(analysis.keys, analysis.answers, strict=True)):
+        best = top(answer, analysis.class_names)
         place = [row * (TOP + 1) + i for i in range(len(best))]
-        axes.barh(place, prediction.probabilities[best], color=LIGHT[name], label=name)
+        axes.barh(place, [probability for _, probability in best], color=LIGHT[answer.role], label=key)
         places += place
-        labels += [analysis.class_names[label].replace("_", " ") for label in best]
+        labels += [name.replace("_", " ") for name, _ in best]
     axes.set_yticks(places, labels, fontsize=8)
     axes.set(xlim=(0, 1), xlabel="probability", title="Predictions")
     axes.invert_yaxis()

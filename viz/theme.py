@@ -121,8 +121,8 @@ def css_variables() -> str:
 
 def script_constants() -> dict[str, object]:
     """Return the colours that scripts draw with: `{"light" | "dark": {"colors", "maps", "dimmed"}}`."""
-    return {
-        name: {"colors": colors, "maps": {key: list(stops) for key, stops in MAPS[name].items()},
-               "dimmed": DIMMED_OPACITY[name]}
-        for name, colors in (("light", LIGHT), ("dark", DARK))
-    }  # fmt: skip
+    constants: dict[str, object] = {}
+    for name, colors in (("light", LIGHT), ("dark", DARK)):
+        maps = {key: list(stops) for key, stops in MAPS[name].items()}
+        constants[name] = {"colors": colors, "maps": maps, "dimmed": DIMMED_OPACITY[name]}
+    return constants

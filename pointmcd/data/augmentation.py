@@ -1,9 +1,12 @@
-"""How do clouds vary in training? Stretched and moved at random."""
+"""How do clouds and images vary in training? Stretched and moved at random."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
@@ -37,3 +40,21 @@ def augmented_copies(
     stretched /= stretched.norm(dim=-1).amax(dim=1)[:, None, None]
     moved = scale_and_shift(stretched, scale=(1.0, 1.0), shift=shift, generator=generator)
     return np.asarray(moved.numpy(), dtype=np.float32)
+
+
+def move_images(
+    images: Float[Tensor, "B v H W"], *, scale: tuple[float, float], shift: float, generator: torch.Generator
+) -> Float[Tensor, "B v H W"]:
+    """Stretch, mirror and move each image at random, as scaled and shifted clouds would look; black comes in."""
+    if scale == (1.0, 1.0) and shift == 0:
+        return images
+    count = images.shape[0] * images.shape[1]
+    theta = torch.zeros(count, 2, 3)
+    low, high = scale
+    stretch = torch.exp(torch.rand(count, 2, generator=generator) * math.log(high / low) + math.log(low))
+    mirror = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1
+    theta[:, 0, 0], theta[:, 1, 1] = mirror / stretch[:, 0], 1 / stretch[:, 1]
+    theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * shift
+    flat = images.flatten(0, 1)[:, None]
+    grid = F.affine_grid(upload(theta, images.device).to(images), list(flat.shape), align_corners=False)
+    return F.grid_sample(flat, grid, align_corners=False).view_as(images)

@@ -79,7 +79,7 @@ def load_point_set(path: str | Path, *, normalise: bool = False) -> PointSet:
             not normalised.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             points, labels, names = (arrays[key] for key in ("points", "labels", "class_names"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. Give an .npz with points, labels and class_names.") from error

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt8
 from tqdm import tqdm
 
+from pointmcd.choices import VIEWS
 from pointmcd.files import errors_that_name, written_whole
 from pointmcd.networks.teachers.classification import to_input_size
 from pointmcd.records import DataError
@@ -68,7 +69,7 @@ def prepare_views(
     folder: str | Path,
     *,
     image_size: int,
-    views: int = 12,
+    views: int = VIEWS,
     rig: Rig | None = None,
     workers: int = 0,
     device: torch.device | None = None,
@@ -108,7 +109,7 @@ def prepare_renders(
     folder: str | Path,
     *,
     image_size: int,
-    views: int = 12,
+    views: int = VIEWS,
     rig: Rig | None = None,
     workers: int = 0,
     device: torch.device | None = None,

@@ -19,9 +19,8 @@ class Alignment:
 
     Attributes:
         mean_cosine: Of each student view with its own teacher view.
-        diagonal_dominance: Mean cosine with the own view minus mean with the other views of the same shape; 0 for a
-            single view.
-        retrieval_at_1: Share of student views whose most similar teacher view of the shape is their own.
+        diagonal_dominance: As the function of that name says.
+        retrieval_at_1: As the function of that name says.
     """
 
     mean_cosine: float
@@ -36,6 +35,20 @@ def cosine_matrix(
     a = torch.nn.functional.normalize(student_views.float(), dim=-1)
     b = torch.nn.functional.normalize(teacher_views.float(), dim=-1)
     return a @ b.transpose(-1, -2)
+
+
+def diagonal_dominance(similarity: Float[Tensor, "*B V V"]) -> Float[Tensor, "*B"]:
+    """Mean cosine with the own view minus mean cosine with the others; 0 for a single view."""
+    views = similarity.shape[-1]
+    own = similarity.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    others = (similarity.sum(dim=(-2, -1)) / views - own) / (views - 1) if views > 1 else own
+    return own - others
+
+
+def retrieval_at_1(similarity: Float[Tensor, "*B V V"]) -> Float[Tensor, "*B"]:
+    """Share of student views whose most similar teacher view of the shape is their own."""
+    own = torch.arange(similarity.shape[-1], device=similarity.device)
+    return (similarity.argmax(dim=-1) == own).float().mean(dim=-1)
 
 
 @torch.inference_mode()
@@ -53,14 +66,9 @@ def view_alignment(
         rows = slice(start, start + BATCH)
         output = student(torch.from_numpy(points[rows]).to(device), torch.from_numpy(visibility[rows]).to(device))
         similarity = cosine_matrix(output.view_features, torch.from_numpy(teacher_views[rows]).to(device))
-        views = similarity.shape[-1]
-        diagonal = similarity.diagonal(dim1=1, dim2=2).mean(dim=1)
-        # A single view has no others to dominate.
-        others = (similarity.sum(dim=(1, 2)) / views - diagonal) / (views - 1) if views > 1 else diagonal
-        best = similarity.argmax(dim=2) == torch.arange(views, device=device)
-        own.append(diagonal)
-        dominance.append(diagonal - others)
-        retrieved.append(best.float().mean(dim=1))
+        own.append(similarity.diagonal(dim1=1, dim2=2).mean(dim=1))
+        dominance.append(diagonal_dominance(similarity))
+        retrieved.append(retrieval_at_1(similarity))
     return Alignment(
         mean_cosine=float(torch.cat(own).mean()),
         diagonal_dominance=float(torch.cat(dominance).mean()),

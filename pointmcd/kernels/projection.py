@@ -219,7 +219,7 @@ def _find(
     features, words, pooled, winners, points, channels, views, shape_stride, point_stride, channel_stride,
     VIEWS: tl.constexpr, MAXIMA: tl.constexpr, RUN: tl.constexpr,
 ):  # fmt: skip
-    """Put in the place of a run's first point the point that won, for some maxima of one shape."""
+    """Replace a run's first point with the point that won, for some maxima of one shape."""
     shape = tl.program_id(0).to(tl.int64)
     maximum = tl.program_id(1) * MAXIMA + tl.arange(0, MAXIMA)
     inside = maximum < views * channels

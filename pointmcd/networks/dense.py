@@ -201,8 +201,3 @@ def update_running_statistics(
     norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
     norm.running_var.lerp_((variance * rows / max(rows - 1, 1)).to(norm.running_var), norm.momentum)
     norm.num_batches_tracked.add_(1)
-
-
-def everything(points: Float[Tensor, "B N C"]) -> Bool[Tensor, "B 1 N"]:
-    """Make the mask of a view that sees every point: pooling by it is pooling over the whole shape."""
-    return torch.ones(len(points), 1, points.shape[1], dtype=torch.bool, device=points.device)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple, TypeGuard
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pointmcd.networks.dense import everything
 from pointmcd.networks.encoders import Encoder, PoolsEarly, Summarizes
-from pointmcd.projection import PointFeatures, project
+from pointmcd.projection import PointFeatures, Projection, project, project_shape_and_views
 
 
-@dataclass(frozen=True, eq=False)
-class PooledShape:
+class PooledShape(NamedTuple):
     """Features of B shapes and of their views.
 
     Attributes:
@@ -22,14 +20,14 @@ class PooledShape:
         global_winners: Input point that won each channel of the maximum over all points.
         view_pools: Maximum over the points that each view sees; None without visibility.
         winners: Input point that won each channel of each view; -1 where the view sees nothing.
-        penalty: What the encoder adds to the loss.
+        encoded: What the encoder computed; `point_features` turns it into the features of points.
     """
 
     summary: Float[Tensor, "B S"]
     global_winners: Int[Tensor, "B D"]
     view_pools: Float[Tensor, "B V D"] | None
     winners: Int[Tensor, "B V D"] | None
-    penalty: Float[Tensor, ""] | None
+    encoded: PointFeatures
 
 
 def summary_dim(encoder: Encoder) -> int:
@@ -41,34 +39,25 @@ def describe(
     encoder: Encoder, points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None = None
 ) -> PooledShape:
     """Encode shapes and pool their features over all points and over each view."""
-    if isinstance(encoder, PoolsEarly) and not isinstance(encoder, Summarizes):
-        trunk = encoder.trunk(points)
-        pooled = encoder.output_layer.pooled(trunk, masks(points, visibility))
-        summary, penalty = pooled.features[:, 0], trunk.penalty
-    else:
-        features = encoder(points)
-        pooled = project(features, masks(points, visibility))
-        summary, penalty = summarize(encoder, features, pooled.features[:, 0]), features.penalty
-    return PooledShape(
-        summary=summary,
-        global_winners=pooled.winners[:, 0],
-        view_pools=None if visibility is None else pooled.features[:, 1:],
-        winners=None if visibility is None else pooled.winners[:, 1:],
-        penalty=penalty,
-    )
+    encoded = encoder.trunk(points) if _pools_early(encoder) else encoder(points)
+
+    def pool(masks: Bool[Tensor, "B W N"]) -> Projection:
+        return encoder.output_layer.pooled(encoded, masks) if _pools_early(encoder) else project(encoded, masks)
+
+    maximum, global_winners, view_pools, winners = project_shape_and_views(pool, points, visibility)
+    summary = encoder.summarize(encoded.values, maximum) if isinstance(encoder, Summarizes) else maximum
+    return PooledShape(summary, global_winners, view_pools, winners, encoded)
 
 
-def summarize(encoder: object, features: PointFeatures, maximum: Float[Tensor, "B D"]) -> Float[Tensor, "B S"]:
-    """Describe whole shapes as the encoder does."""
-    return encoder.summarize(features.values, maximum) if isinstance(encoder, Summarizes) else maximum
+def point_features(encoder: Encoder, encoded: PointFeatures, *, block: int) -> Iterator[Float[Tensor, "M D"]]:
+    """Finish the point features of the first shape that `describe` encoded, `block` points at a time.
+
+    An encoder that pools early never needs them to answer, and all at once they take memory.
+    """
+    for values in encoded.values[0].split(block):
+        yield encoder.output_layer(values) if _pools_early(encoder) else values
 
 
-def masks(points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None) -> Bool[Tensor, "B W N"]:
-    """Put the view that sees everything first: its pool is the whole shape's."""
-    if visibility is None:
-        return everything(points)
-    if visibility.ndim != 3 or visibility.shape[::2] != points.shape[:2]:
-        raise ValueError(
-            f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
-        )
-    return torch.cat([everything(points), visibility], dim=1)
+def _pools_early(encoder: Encoder) -> TypeGuard[PoolsEarly]:
+    """Tell whether the pools are made of the trunk; a summary of its own may read every point's feature."""
+    return isinstance(encoder, PoolsEarly) and not isinstance(encoder, Summarizes)

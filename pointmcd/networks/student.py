@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pointmcd.networks.dense import everything
-from pointmcd.networks.heads import ClassificationHead
-from pointmcd.networks.student_encoders import create_encoder
+from pointmcd.networks.encoders import Encoder
+from pointmcd.networks.heads import TEACHER_DIM, ClassificationHead, ViewAlignment
+from pointmcd.networks.pooling import describe
 from pointmcd.projection import PointFeatures
 
 
@@ -22,11 +21,11 @@ class StudentOutput(NamedTuple):
         logits: Class scores.
         view_features: `g_k`, one descriptor per view (Eq. 5).
         view_logits: The classifier's scores of each view descriptor.
-        view_pools: Max-pooled point features of each view, before the alignment head.
+        view_pools: Max-pooled point features of each view, before `h_align`.
         winners: Input point that won each channel of each view; -1 where the view sees nothing.
         global_winners: Input point that won each channel of the pool over all points.
-        trunk: Features before the encoder's output layer, and the encoder's penalty. The output layer's features of
-            single points are never needed to answer: `encoder(points)` gives them to those who want to look.
+        encoded: What the encoder computed, with its penalty; `networks.pooling.point_features` makes of it the features
+            of single points, which are not needed to answer.
     """
 
     shape_feature: Float[Tensor, "B T"]
@@ -36,25 +35,38 @@ class StudentOutput(NamedTuple):
     view_pools: Float[Tensor, "B V D"] | None
     winners: Int[Tensor, "B V D"] | None
     global_winners: Int[Tensor, "B D"]
-    trunk: PointFeatures
+    encoded: PointFeatures
 
 
 class Student(nn.Module):
     """A point encoder with VAFP and a classification head.
 
     Args:
-        encoder: Name in `students.ENCODERS`.
-        classes: Number of classes K.
-        isolate_views: Stop the gradient of the view descriptors at the point features. The plain baseline trains its
-            alignment head so: the teacher never reaches its encoder, yet its views can be compared with the teacher's.
+        encoder: Any module that keeps the `Encoder` protocol.
+        head: Reads the encoder's summary of a shape, and scores view descriptors too.
+        teacher_dim: Of the teacher's view descriptors, and of what the head's classifier reads.
+        isolate_views: Stop the gradient of the view descriptors at the point features, as the plain baseline does.
     """
 
-    def __init__(self, encoder: str, *, classes: int = 40, isolate_views: bool = False) -> None:
+    encoder: Encoder
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: ClassificationHead,
+        *,
+        teacher_dim: int = TEACHER_DIM,
+        isolate_views: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder_name = encoder
-        self.encoder = create_encoder(encoder)
-        self.head = ClassificationHead(self.encoder.feature_dim, classes=classes)
-        self.isolate_views = isolate_views
+        self.encoder = encoder
+        self.head = head
+        self.alignment = ViewAlignment(encoder.feature_dim, teacher_dim, isolated=isolate_views)
+
+    @property
+    def isolate_views(self) -> bool:
+        """Whether the teacher never reaches the encoder."""
+        return self.alignment.isolated
 
     def forward(self, points: Float[Tensor, "B N 3"], visibility: Bool[Tensor, "B V N"] | None = None) -> StudentOutput:
         """Score shapes; with visibility, also describe each view.
@@ -62,28 +74,16 @@ class Student(nn.Module):
         Raises:
             ValueError: Visibility does not fit the points.
         """
-        if visibility is not None and (visibility.ndim != 3 or visibility.shape[::2] != points.shape[:2]):
-            raise ValueError(
-                f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
-            )
-        # The pool over all points is the view that sees everything: one pooling pass serves classifier and views.
-        whole = everything(points)
-        masks = whole if visibility is None else torch.cat([whole, visibility], dim=1)
-        trunk = self.encoder.trunk(points)
-        pooled = self.encoder.output_layer.pooled(trunk, masks)
-        shape_feature, logits = self.head.classify(pooled.features[:, 0])
-        view_pools = view_features = view_logits = winners = None
-        if visibility is not None:
-            view_pools, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
-            view_features = self.head.alignment(view_pools.detach() if self.isolate_views else view_pools)
-            view_logits = self.head.classifier(view_features)
+        pooled = describe(self.encoder, points, visibility)
+        shape_feature, logits = self.head.classify(pooled.summary)
+        view_features = None if pooled.view_pools is None else self.alignment(pooled.view_pools)
         return StudentOutput(
             shape_feature=shape_feature,
             logits=logits,
             view_features=view_features,
-            view_logits=view_logits,
-            view_pools=view_pools,
-            winners=winners,
-            global_winners=pooled.winners[:, 0],
-            trunk=trunk,
+            view_logits=None if view_features is None else self.head.classifier(view_features),
+            view_pools=pooled.view_pools,
+            winners=pooled.winners,
+            global_winners=pooled.global_winners,
+            encoded=pooled.encoded,
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pointmcd.kernels.device import runs_kernels
 
-# At most this many distances are held at once: 4 MB in float32, which stay in the cache.
+# Distances held at once: 4 MB in float32, which fit the cache.
 BLOCK_ELEMENTS = 1 << 20
 
 # From this many points on, a tree over 3-D coordinates is faster than all distances (benchmarks/bm_neighbours.py).
@@ -22,8 +22,8 @@ WIDE_KEY_POINTS = 8192
 def knn(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
     """Find the k nearest points of each point, itself included, in Euclidean distance; nearest first.
 
-    Of equally distant points among them the lower index comes first; which of those at the k-th distance are among
-    them is not promised.
+    Of equally distant points among them the lower index comes first; which points at the k-th distance are
+    included is not specified.
 
     Raises:
         ValueError: k is not between 1 and N.
@@ -46,7 +46,7 @@ def knn(points: Float[Tensor, "B N C"], k: int) -> Int[Tensor, "B N k"]:
 def _order(
     points: Float[Tensor, "N C"], own: Float[Tensor, "R C"], members: Int[Tensor, "R k"]
 ) -> tuple[Int[Tensor, "R k"], Bool[Tensor, " R"]]:
-    """Sort members by distance, and tell in which rows rounding may have swapped two."""
+    """Sort members by distance, and report in which rows rounding may have swapped two."""
     around = torch.nn.functional.embedding(members, points)
     distance, order = around.sub_(own[:, None]).square_().sum(-1).sort(dim=-1, stable=True)
     kind, terms = torch.finfo(points.dtype), points.shape[1] + 3
@@ -107,7 +107,7 @@ def _rank(x: Float[Tensor, "N C"], rows: Int[Tensor, " R"] | slice, k: int) -> I
 
 
 def _select(points: Float[Tensor, "B N C"], k: int) -> tuple[Int[Tensor, "B N k"], Bool[Tensor, "B N"]]:
-    """Select by float32 distances, and tell in which rows rounding may have swapped the last one kept for another.
+    """Select by float32 distances, and report in which rows rounding may have swapped the last one kept for another.
 
     Each distance carries its column in its lowest bits, so a plain partition of the values selects the columns too:
     numpy's is vectorised, and several times as fast as torch's topk or an indirect partition. (It gains nothing from

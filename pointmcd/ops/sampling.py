@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# Passes over distances go by blocks of so many, which stay in a core's own cache.
+# Distances in a block: a pass over it stays in a core's own cache.
 CACHED_ELEMENTS = 1 << 17
 
 
@@ -42,7 +42,7 @@ def farthest_first_order(points: Float[Tensor, "B N 3"], count: int) -> Int[Tens
     first = (points - middle).square().sum(-1).argmax(dim=1)
     chosen, distance = _choose_farthest(points, count, first)
     rest = distance.scatter(1, chosen, float("inf")).argsort(dim=1, descending=True, stable=True)[:, count:]
-    # A repeated point stands beside its twin, which is as far from the chosen ones.
+    # A repeated point sits on its twin, equally far from the chosen ones.
     listed = points.gather(1, rest[..., None].expand(-1, -1, 3))
     repeats = torch.zeros_like(rest)
     repeats[:, 1:] = (listed[:, 1:] == listed[:, :-1]).all(dim=-1)
@@ -54,7 +54,7 @@ def farthest_first_order(points: Float[Tensor, "B N 3"], count: int) -> Int[Tens
 def _choose_farthest(
     points: Float[Tensor, "B N 3"], count: int, first: Int[Tensor, " B"]
 ) -> tuple[Int[Tensor, "B count"], Float[Tensor, "B N"]]:
-    """Choose farthest points, and tell every point's squared distance to the nearest chosen one."""
+    """Choose farthest points, and return every point's squared distance to the nearest chosen one."""
     batch, available, _ = points.shape
     if not 1 <= count <= available:
         raise ValueError(f"Of {available} points {count} cannot be chosen.")

@@ -7,6 +7,7 @@ features too, and only a view that sees nothing gives 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,6 +77,54 @@ def project(features: PointFeatures, visibility: Bool[Tensor, "B V N"]) -> Proje
         named = index.gather(1, winners.clamp(min=0).flatten(1)).view_as(winners)
         winners = torch.where(winners >= 0, named, winners)
     return Projection(pooled, winners)
+
+
+class ShapeAndViews(NamedTuple):
+    """Pooled features of whole shapes and of their views.
+
+    Attributes:
+        maximum: Over all points.
+        global_winners: Input point that won each channel of that maximum.
+        view_pools: Maximum over the points that each view sees; None without visibility.
+        winners: Input point that won each channel of each view; -1 where the view sees nothing.
+    """
+
+    maximum: Float[Tensor, "B D"]
+    global_winners: Int[Tensor, "B D"]
+    view_pools: Float[Tensor, "B V D"] | None
+    winners: Int[Tensor, "B V D"] | None
+
+
+def project_shape_and_views(
+    pool: Callable[[Bool[Tensor, "B W N"]], Projection],
+    points: Float[Tensor, "B N 3"],
+    visibility: Bool[Tensor, "B V N"] | None = None,
+) -> ShapeAndViews:
+    """Pool whole shapes and their views in one pass: the whole shape is the view that sees everything.
+
+    Args:
+        pool: Pools an encoder's features by masks over all N points, as `project` does.
+        points: The input points.
+        visibility: Without it, only the whole shapes are pooled.
+
+    Raises:
+        ValueError: Visibility does not fit the points.
+    """
+    whole = everything(points)
+    if visibility is None:
+        maximum, winners = pool(whole)
+        return ShapeAndViews(maximum[:, 0], winners[:, 0], None, None)
+    if visibility.ndim != 3 or visibility.shape[::2] != points.shape[:2]:
+        raise ValueError(
+            f"Visibility must be (B, V, N) = ({len(points)}, V, {points.shape[1]}), not {tuple(visibility.shape)}."
+        )
+    features, winners = pool(torch.cat([whole, visibility], dim=1))
+    return ShapeAndViews(features[:, 0], winners[:, 0], features[:, 1:], winners[:, 1:])
+
+
+def everything(points: Float[Tensor, "B N C"]) -> Bool[Tensor, "B 1 N"]:
+    """Make the mask of a view that sees every point: pooling by it is pooling over the whole shape."""
+    return torch.ones(len(points), 1, points.shape[1], dtype=torch.bool, device=points.device)
 
 
 def _pool(features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from pointmcd.records import Cameras
 from pointmcd.scene.cameras import to_camera
 from pointmcd.scene.discs import DISC_NEIGHBOUR, NORMAL_NEIGHBOURS, Discs
 
-# Pixel writes that are held at a time: some 400 MB.
+# Pixel writes held at a time: some 400 MB.
 WRITES_AT_A_TIME = 1 << 24
 
 

@@ -4,7 +4,7 @@ Never timed on a GPU. On a CPU `scene.visibility.hidden_point_removal` finds the
 
 A flipped point is a corner of the hull (docs/method.md, "Visibility") if it lies farthest out in some direction, so
 corners are found by matrix products of directions and points, and the maximum of each row. Every winner is a corner;
-what can go wrong is that a corner wins in none of the directions that are asked. A grid of 4,096 misses one corner in
+the risk is a corner that wins in none of the directions asked. A grid of 4,096 misses one corner in
 seven (of 1,024 points), so each point chooses its own: it holds three corners whose cone contains it, asks in the
 direction in which these three lie equally far out, and takes the winner in exchange for one of them, until nothing lies
 outside their plane. (This is the dual simplex method, on all points at once.) Then either the point itself has won, or
@@ -27,7 +27,7 @@ from pointmcd.scene.visibility import HPR_RADIUS_FACTOR, flipped, require_volume
 POINTS_AT_A_TIME = 1 << 21
 PRODUCT_ELEMENTS = 1 << 27
 # The first three corners of a point stand around its direction at this angle, and reach this far (the farthest flipped
-# point reaches 1). They are no points of the cloud: most of them lie inside its hull and are soon exchanged. Around a
+# point reaches 1). They are not points of the cloud: most of them lie inside its hull and are soon exchanged. Around a
 # point on the outline some do not: those are drawn in to the camera by SINK until they are under LOWEST, which leaves
 # out only planes that pass the camera within a tenth of a degree. Of angles from 0.07 to 1 the one with the fewest
 # products.
@@ -64,11 +64,11 @@ def batched_hidden_point_removal(
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Where each point's search for its face of the hull stands.
+    """How far each point's search for its face of the hull has come.
 
     Attributes:
         corners: Three vectors whose cone contains the point, as rows.
-        invented: Which of them are no points of the cloud.
+        invented: Which of them are not points of the cloud.
         reach: How far out the invented ones stand.
     """
 
@@ -112,7 +112,7 @@ def _ask(
 
     Args:
         points: The flipped points.
-        search: Is brought up to date.
+        search: Updated in place.
         undecided: Loses the points that lie under a face of the hull.
         seen: Gains the winners.
     """
@@ -129,7 +129,7 @@ def _ask(
 
     newcomer = points[cloud, winner]
     own_parts, parts = ((dual * rows[:, None]).sum(dim=-1) for rows in (points[asking], newcomer))
-    # The newcomer takes the place of the corner without which the cone still contains the point.
+    # The newcomer replaces the corner that the cone can lose and still contain the point.
     leaving = torch.where(parts > 1e-12, own_parts / parts, math.inf).argmin(dim=-1)
     under = (plane * newcomer).sum(dim=-1) <= 1 + IN_PLANE
     sinking = under & invented.any(dim=-1) & (reach > LOWEST)

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from pointmcd.choices import ELEVATION_DEG, MOST_VIEWS, VIEWS
 from pointmcd.records import Cameras, SettingError
 
-# Points as a numpy array or a torch tensor (which is not imported here: the command line's help would wait for it).
+# A numpy array or a torch tensor. Importing torch here would delay the command line's help.
 Array: TypeAlias = Any
 
 # HPR and z-buffer need the camera at least two radii away (measured: at 1.2 radii they fail).
@@ -32,11 +33,11 @@ class Rig:
     Attributes:
         azimuth_deg: Angle about +Z from +X of each camera.
         elevation_deg: Angle above the horizon of each, -90 to 90.
-        distance: From the origin, in radii of the normalised shape; more than 1, at most 100. Of the nearest camera,
-            where they are given as matrices.
+        distance: Distance from the origin, in radii of the normalised shape; more than 1, at most 100. The nearest
+            camera's, where matrices are given.
         fov_deg: Full opening angle of the square image, 1 to 170 degrees.
-        matrices: Twelve numbers a camera, `[R | t]` row by row, where they are given so; None where the angles place
-            them, looking at the origin with +Z up in the image.
+        matrices: Twelve numbers a camera, `[R | t]` row by row; None where the angles place the cameras, looking at
+            the origin with +Z up in the image.
 
     Raises:
         SettingError: A setting is out of its range.
@@ -65,9 +66,9 @@ class Rig:
     @classmethod
     def ring(
         cls,
-        views: int = 12,
+        views: int = VIEWS,
         *,
-        elevation_deg: float = 30.0,
+        elevation_deg: float = ELEVATION_DEG,
         distance: float = DISTANCE,
         fov_deg: float = FIELD_OF_VIEW_DEG,
     ) -> Rig:
@@ -84,7 +85,7 @@ class Rig:
 
     @classmethod
     def of_matrices(cls, world_to_camera: Float[np.ndarray, "V 3 4"], *, fov_deg: float = FIELD_OF_VIEW_DEG) -> Rig:
-        """Take cameras as they are, wherever they look.
+        """Take cameras as given, in any direction.
 
         Raises:
             SettingError: A matrix is not `[R | t]` with a rotation R, or a setting is out of its range.
@@ -105,7 +106,7 @@ class Rig:
 
     @property
     def key(self) -> str:
-        """A short name for files and manifests: other cameras have another."""
+        """Name the rig for files and manifests; different cameras have different names."""
         views, steep = len(self.azimuth_deg), self.elevation_deg[0]
         lens = "" if self.fov_deg == FIELD_OF_VIEW_DEG else f"_f{_short(self.fov_deg)}"
         if self.distance != DISTANCE:
@@ -144,7 +145,7 @@ def rig_of_name(name: str) -> Rig:
     """Find a rig of the paper.
 
     Raises:
-        SettingError: There is none of that name.
+        SettingError: There is no rig of that name.
     """
     if name not in RIGS:
         raise SettingError(f"A rig is one of {', '.join(RIGS)}, not {name!r}.")
@@ -152,7 +153,7 @@ def rig_of_name(name: str) -> Rig:
 
 
 def ring(
-    views: int = 12,
+    views: int = VIEWS,
     *,
     elevation_deg: float = 30.0,
     distance: float = DISTANCE,
@@ -199,8 +200,8 @@ def _looking_at_the_origin(rig: Rig) -> Float[np.ndarray, "V 3 4"]:
 
 
 def _check_views(views: int) -> None:
-    if not 1 <= views <= 64:
-        raise SettingError(f"A rig has 1 to 64 views, not {views}.")
+    if not 1 <= views <= MOST_VIEWS:
+        raise SettingError(f"A rig has 1 to {MOST_VIEWS} views, not {views}.")
 
 
 def _short(number: float) -> str:
@@ -224,5 +225,5 @@ def to_pixels(in_camera: Float[Array, "*S V N 3"], cameras: Cameras) -> Float[Ar
 
 
 def _beside(points: Array, constant: Float[np.ndarray, "*S"]) -> Array:
-    """Bring a constant to where the points lie."""
+    """Move a constant to the points' device."""
     return constant if isinstance(points, np.ndarray) else points.new_tensor(constant)

@@ -1,6 +1,6 @@
 """How is a point drawn: how large its disc is, how bright, and on which pixels? For many clouds at once, on any device.
 
-`render` finds neighbours and writes pixels on a CPU, `batched_render` on a GPU; what both draw is decided here.
+`render` finds neighbours and writes pixels on a CPU, `batched_render` on a GPU; this module decides what both draw.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class Discs:
         """Shade every point by its estimated normal.
 
         Args:
-            points: Of each cloud.
+            points: The points of each cloud.
             in_camera: The same in the cameras' frames.
             nearest: `NORMAL_NEIGHBOURS` of each point, itself included.
             reach: Its distance to neighbour `DISC_NEIGHBOUR`.
             cameras: The rig.
         """
         x, y, z = normals(points, nearest)[:, None].unbind(-1)
-        # Written out: a matrix product over rows of three takes longer, and rounds as it likes.
+        # Written out: a matrix product over rows of three takes longer and rounds unpredictably.
         turn = points.new_tensor(cameras.world_to_camera, dtype=torch.float32)[..., :3, None]
         turned = [turn[:, axis, 0] * x + turn[:, axis, 1] * y + turn[:, axis, 2] * z for axis in range(3)]
         to_center = points.new_tensor(distance_to_center(cameras), dtype=torch.float32)
@@ -77,7 +77,7 @@ class Discs:
         return cls(in_camera, brightness, radius_for(reach))
 
     def place(self, cameras: Cameras) -> Placed:
-        """Find where the discs fall in the images, those that are seen at all.
+        """Find where the visible discs fall in the images.
 
         A disc's radius in pixels grows as its depth shrinks: in each image, discs in the order of their radii, and
         those of one radius from far to near, all come from far to near.
@@ -123,7 +123,7 @@ class Placed:
         """Offer discs, some at a time and in order, with the pixels that each covers.
 
         Args:
-            at_a_time: Pixels that are offered at once, about: a bound on memory.
+            at_a_time: About how many pixels to offer at once: a bound on memory.
         """
         for radius, (first, last) in enumerate(pairwise(accumulate(self.held, initial=0))):
             offsets = _disc_offsets(radius, self.canvas[2]).to(self.start.device)
@@ -164,15 +164,15 @@ def radius_for(reach: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:
 
 
 def distance_to_center(cameras: Cameras) -> Float32[np.ndarray, " V"]:
-    """Measure how far the cameras are from the origin."""
+    """Measure the cameras' distance from the origin."""
     return np.asarray(np.linalg.norm(cameras.world_to_camera[:, :, 3], axis=-1))
 
 
 def shade(
     in_camera: Float[Tensor, "*S 3"], normals_in_camera: Float[Tensor, "*S 3"], to_center: Float[Tensor, ...]
 ) -> UInt8[Tensor, "*S"]:
-    """Headlight times depth cue, 1 to 255 (0 is the background's)."""
-    # By float64: torch's own float32 root is one unit of the last place off at times.
+    """Multiply headlight and depth cue, 1 to 255 (0 is the background)."""
+    # In float64: torch's float32 root is sometimes off by one unit in the last place.
     distance = _dot(in_camera, in_camera).double().sqrt().to(in_camera)
     facing = _dot(normals_in_camera, in_camera).abs() / distance.clamp(min=1e-6)
     behind = ((in_camera[..., 2] - to_center + 1) / 2).clamp(0, 1)
@@ -223,7 +223,7 @@ def _axis_of_least_spread(
     angle = (determinant / (2 * spread**3)).clamp(-1, 1).arccos() / 3
     largest, least = 2 * spread * angle.cos(), 2 * spread * (angle + 2 * math.pi / 3).cos()
     a, b, c = a - least, b - least, c - least
-    # The rows of what is left span the plane across the axis: the longest of their cross products is the best.
+    # The remaining rows span the plane across the axis: the longest of their cross products is the best.
     crosses = torch.stack(
         [
             torch.stack([xy * yz - xz * b, xz * xy - a * yz, a * b - xy * xy], dim=-1),

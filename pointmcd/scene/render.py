@@ -98,10 +98,10 @@ def _neighbours(points: Float[np.ndarray, "N 3"]) -> tuple[Int[Tensor, "1 N k"],
 def _paint(
     discs: Discs, cameras: Cameras, values: Shaped[np.ndarray, " D"], *, background: int
 ) -> Shaped[np.ndarray, "V H W"]:
-    """Z-buffer by the painter's algorithm: discs from far to near, so the last write on a pixel is the nearest.
+    """Draw by the painter's algorithm: discs from far to near, so the last write on a pixel is the nearest.
 
     Args:
-        discs: Of one cloud.
+        discs: The discs of one cloud.
         cameras: The rig.
         values: What to write for each disc, view by view.
         background: What a pixel without a disc holds.
@@ -154,7 +154,7 @@ def render_mesh(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"
 
 
 def _pixel_rays(cameras: Cameras) -> Float32[np.ndarray, "P 3"]:
-    """Directions through the pixel centres, row by row, in the camera's frame, with depth 1."""
+    """Return the directions through the pixel centres, row by row, in the camera's frame, with depth 1."""
     focal, half = cameras.intrinsics[0, 0], cameras.intrinsics[0, 2]
     steps = (np.arange(cameras.image_size, dtype=np.float32) + np.float32(0.5) - half) / focal
     across, down = np.meshgrid(steps, steps)
@@ -168,7 +168,7 @@ class Hits:
     Attributes:
         reach: How often the ray's direction fits between its origin and the hit; inf where nothing is hit.
         face: The face that is hit; -1 where nothing is.
-        normal: Unit normal of that face, on the side that its winding says; zeros where nothing is hit.
+        normal: Unit normal of that face, on the side its winding gives; zeros where nothing is hit.
     """
 
     reach: Float32[np.ndarray, " R"]
@@ -190,7 +190,7 @@ def raycast_scene(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 
     lowest, highest = int(faces.min()), int(faces.max())
     if lowest < 0 or highest >= len(vertices):
         raise ValueError(f"Faces name the vertices {lowest} to {highest}, but the mesh has {len(vertices)}, from 0 on.")
-    import open3d  # Here, because it takes a second to import, and training never needs it.
+    import open3d  # Imported here because it takes a second and training never needs it.
 
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(
@@ -206,7 +206,7 @@ def first_hits(scene: Any, origins: Float[np.ndarray, "R 3"], directions: Float[
     Args:
         scene: From `raycast_scene`.
         origins: Where the rays start.
-        directions: Of any length; it is the unit of `Hits.reach`.
+        directions: Any length; it is the unit of `Hits.reach`.
     """
     import open3d
 
@@ -227,6 +227,6 @@ def estimate_normals(points: Float[np.ndarray, "N 3"]) -> Float32[np.ndarray, "N
 
 
 def disc_radius(points: Float[np.ndarray, "N 3"]) -> float:
-    """Measure how far the discs reach that `render_points` draws, in normalised units."""
+    """Measure the reach of the discs that `render_points` draws, in normalised units."""
     _, reach = _neighbours(points)
     return radius_for(reach).item()

@@ -23,8 +23,8 @@ Behind: TypeAlias = Float32[np.ndarray, "V N"]
 # A point this close to the plane of the first face on its ray lies on it. Measured across the plane and not along the
 # ray, because where a ray grazes a face, rounding of single-precision coordinates (6e-8) shifts the hit far along it.
 ON_FACE = 1e-5
-# A point this many disc radii behind the disc on its pixel is hidden: discs face the camera, so that on a slanted
-# surface neighbours stand in front of each other. Best mean IoU against ray casting on the table of
+# A point this many disc radii behind the disc on its pixel is hidden: discs face the camera, so on a slanted
+# surface neighbours hide each other. Best mean IoU against ray casting on the table of
 # benchmarks/bm_visibility.py, among 1.75 to 3.
 ZBUFFER_TOLERANCE = 2.75
 # R = largest distance to the camera x 10^1.5: best IoU against ray casting at 1,024 points (docs/method.md).

@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 100 * 2**20
 
 TIME_LIMIT_S = 60.0
 
-# Waiting costs nobody anything, so a busy machine gets time; what hangs without computing is stopped all the same.
+# Waiting is free, so a busy machine gets time; a reader that hangs without computing is stopped anyway.
 _WALL_PER_CPU_SECOND = 10
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
@@ -115,7 +115,7 @@ def stop_readers() -> int:
 
 
 def doubts_about(points: Float[np.ndarray, "N 3"]) -> list[str]:
-    """Say why the networks may not know a shape by these points: too few, or some so far out that the rest shrinks.
+    """Say why the networks may not recognise these points: too few, or some so far out that the rest shrinks.
 
     By the rule for points far out, 5 of the 12,063 ModelNet40 clouds at hand are doubted (0.04 %: radios with long
     aerials and the like), 1 of them when cut to 100 points, and no shipped example.
@@ -182,7 +182,7 @@ def _check_file(file: Path) -> None:
 
 
 def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Shape:
-    """Run `pointmcd.shapes.reading` on the file in a process of its own, and collect what it leaves behind."""
+    """Run `pointmcd.shapes.reading` on the file in a process of its own, and collect its results."""
     home = str(Path(__file__).resolve().parents[2])  # found from a clone, installed, and from any folder
     environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
     environment |= {
@@ -191,7 +191,7 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
-    # Files without a name: whatever ends this process, nothing is left on disk.
+    # Unnamed files leave nothing on disk, however this process ends.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as stderr:
         child = _start(
             [sys.executable, "-P", "-m", "pointmcd.shapes.reading", str(file.resolve()), str(math.ceil(time_limit_s)),
@@ -232,7 +232,7 @@ def _read_in_child(file: Path, *, time_limit_s: float, memory_limit: int) -> Sha
 
 
 def _start(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a reader that `stop_readers` knows of."""
+    """Start a reader that `stop_readers` can stop."""
     with _registering:
         child = subprocess.Popen(command, **options)
         _running[child] = False
@@ -240,7 +240,7 @@ def _start(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> bool:
-    """Forget a reader, end it if it still runs, and tell whether `stop_readers` had."""
+    """Forget a reader, end it if it still runs, and say whether `stop_readers` had ended it."""
     with _registering:
         if child.poll() is None:
             _kill(child)

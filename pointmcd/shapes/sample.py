@@ -7,12 +7,13 @@ import math
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from pointmcd.choices import POINTS
 from pointmcd.records import PointCloud, Shape, ShapeError
 from pointmcd.shapes.load import check_shape, doubts_about
 from pointmcd.shapes.reading.wording import counted
 
 
-def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointCloud:
+def sample_points(shape: Shape, *, count: int = POINTS, seed: int = 0) -> PointCloud:
     """Draw the points that the networks read, and normalise them as ModelNet40's are.
 
     A mesh is sampled uniformly by area, a point set is thinned at random; then the mean of the points goes to the
@@ -36,7 +37,7 @@ def sample_points(shape: Shape, *, count: int = 1024, seed: int = 0) -> PointClo
     generator = np.random.default_rng(seed)
     middle = shape.vertices.mean(axis=0, dtype=np.float64)
     notes = list(shape.notes)
-    # The middle is taken off first, so that large coordinates cost no digits.
+    # Subtract the middle first, so that large coordinates cost no digits.
     if shape.faces is not None:
         vertices = shape.vertices.astype(np.float64) - middle
         points, colors = _sample_surface(vertices, shape.faces, shape.colors, count, generator)

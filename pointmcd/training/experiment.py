@@ -20,18 +20,26 @@ from pointmcd.data.point_set import PointSet, check_training_set, load_point_set
 from pointmcd.data.view_cache import ViewCache, prepare_renders, prepare_views, read_array
 from pointmcd.evaluation.accuracy import Accuracy, accuracy, predict
 from pointmcd.evaluation.alignment import Alignment, view_alignment
+from pointmcd.evaluation.teacher import teacher_features, teacher_predict
 from pointmcd.files import written_whole
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.records import CheckpointError, DataError, SettingError
-from pointmcd.training.classification import teacher_features, teacher_predict, train_student, train_teacher
 from pointmcd.training.loop import Run
-from pointmcd.training.recipes import VALIDATION_SHARE, Recipe, get_recipe
+from pointmcd.training.recipes import (
+    VALIDATION_SHARE,
+    Recipe,
+    StudentRecipe,
+    TeacherRecipe,
+    student_recipe,
+    teacher_recipe,
+)
+from pointmcd.training.steps import train_student, train_teacher
 from pointmcd.weights.manifest import (
     WEIGHTS,
     Entry,
     build_network,
-    entries_by_role,
+    find_default,
     load_weights,
     read_manifest,
     save_weights,
@@ -47,13 +55,13 @@ MODELNET40_LICENCE = (
 
 
 def run_teacher(
-    *, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str, device: str,
+    *, data: str, test: str, recipe: TeacherRecipe, seed: int, out: str, weights: str, cache: str, device: str,
     normalise: bool = False,
 ) -> Entry:  # fmt: skip
     """Train the teacher on `data`, judge it once on `test` and save it to the folder `weights`."""
     target = pick_device(device)
     whole, judged = _load_sets(data, test, recipe, normalise=normalise)
-    _check_folder(weights, "teacher", whole.class_names)
+    _check_folder(weights, whole.class_names, replaced=("teacher", recipe.backbone, f"seed{seed}"))
     rows, held_out = split_validation(whole.labels, share=VALIDATION_SHARE, seed=SPLIT_SEED)
     train, validation = whole.subset(rows), whole.subset(held_out)
     views = prepare_views(whole.points, cache, image_size=recipe.input_size, device=target)
@@ -70,32 +78,33 @@ def run_teacher(
         "input_size": recipe.input_size,
         "classes": len(train.class_names),
     }
-    run = Run(Path(out), seed, target, identity=f"{network} data={whole.sha256}")
+    run = Run(Path(out), seed, target, identity={"network": network, "data": whole.sha256})
     model = train_teacher(
         train.labels, renders, validation.labels, views.images[held_out], recipe, run, classes=len(train.class_names)
     )
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, ClassificationTeacher)
     result = judge_teacher(shipped, judged, cache)
-    usual = get_recipe("teacher", recipe.name).backbone
+    usual = teacher_recipe(recipe.name).backbone
     command = "train-teacher" + ("" if recipe.backbone == usual else f" --backbone {recipe.backbone}")
     return save_weights(
-        shipped, weights, name="teacher", network=network,
+        shipped, weights, network=recipe.backbone, role="teacher", run=f"seed{seed}", settings=network,
         training=_training_notes(command, data, test, recipe, run, train),
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
+        metrics=_metrics(result, test, run, len(held_out)), licence=_licence(train),
     )  # fmt: skip
 
 
 def run_student(
-    *, encoder: str, plain: bool, data: str, test: str, recipe: Recipe, seed: int, out: str, weights: str, cache: str,
+    *, encoder: str, plain: bool, data: str, test: str, recipe: StudentRecipe, seed: int, out: str, weights: str,
+    cache: str,
     device: str, normalise: bool = False,
 ) -> Entry:  # fmt: skip
     """Train one student, distilled or plain, against the teacher in `weights` (else the shipped one), and save it."""
     target = pick_device(device)
-    train, judged = _load_sets(data, test, recipe, normalise=normalise)
-    name = encoder + ("_plain" if plain else "")
-    _check_folder(weights, name, train.class_names)
     teacher, teacher_entry = find_teacher(weights, target)
+    train, judged = _load_sets(data, test, recipe, normalise=normalise)
+    role = "plain" if plain else "distilled"
+    _check_folder(weights, train.class_names, replaced=(role, encoder, f"seed{seed}"))
     if teacher_entry.class_names != train.class_names:
         raise CheckpointError(
             f"{data}: its {len(train.class_names)} classes ({_some(train.class_names)}) are not the "
@@ -108,7 +117,7 @@ def run_student(
         "classes": len(train.class_names),
         "isolate_views": plain,
     }
-    identity = f"{network} data={train.sha256} teacher={teacher_entry.sha256}"
+    identity = {"network": network, "data": train.sha256, "teacher": teacher_entry.sha256}
     run = Run(Path(out), seed, target, identity=identity)
     views = prepare_views(train.points, cache, image_size=teacher.input_size, device=target)
     taught = cached_features(teacher, teacher_entry.sha256, views)
@@ -120,35 +129,32 @@ def run_student(
     shipped = _rounded(model, network, run.device)
     assert isinstance(shipped, Student)
     result = judge_student(shipped, judged)
-    if "teacher" not in entries_by_role(
-        read_manifest(weights), weights
+    if (
+        find_default(read_manifest(weights), role="teacher") is None
     ):  # the shipped one taught: the folder is to be of use by itself
-        copied = ("name", "network", "training", "metrics", "data_licence")
-        save_weights(teacher, weights, **{key: getattr(teacher_entry, key) for key in copied})
+        copied = {key: value for key, value in vars(teacher_entry).items() if key not in ("file", "sha256")}
+        save_weights(teacher, weights, **copied)
     command = f"distill --student {encoder}" + (" --plain" if plain else "")
     notes = _training_notes(command, data, test, recipe, run, train.subset(rows)) | {"teacher": teacher_entry.sha256}
-    for key in ("backbone", "input_size", "rendered_copies", "image_scale", "image_shift"):  # the teacher's
-        del notes["recipe"][key]
     return save_weights(
-        shipped, weights, name=name, network=network, training=notes,
-        metrics=_metrics(result, test, run, len(held_out)), data_licence=_licence(train),
+        shipped, weights, network=encoder, role=role, run=f"seed{seed}", settings=network, training=notes,
+        metrics=_metrics(result, test, run, len(held_out)), licence=_licence(train),
     )  # fmt: skip
 
 
 def _load_sets(data: str, test: str, recipe: Recipe, *, normalise: bool) -> tuple[PointSet, PointSet]:
     """Read and check all data before the hours of training; the test split is judged once, at the end."""
-    train = load_point_set(data, normalise=normalise)
+    train, judged = load_point_set(data, normalise=normalise), load_point_set(test, normalise=normalise)
     check_training_set(train, data, batch_size=recipe.batch_size, share=VALIDATION_SHARE)
-    judged = load_point_set(test, normalise=normalise)
     return train, judged.labelled_by(train.class_names, source=test)
 
 
-def _check_folder(weights: str, name: str, class_names: tuple[str, ...]) -> None:
+def _check_folder(weights: str, class_names: tuple[str, ...], *, replaced: tuple[str, str, str]) -> None:
     """Refuse a folder that could not be used any more with a network of these classes beside those that it holds."""
-    for other in read_manifest(weights).values():
-        if other.name != name and other.class_names != class_names:
+    for name, other in read_manifest(weights).items():
+        if (other.role, other.network, other.run) != replaced and other.class_names != class_names:
             raise CheckpointError(
-                f"{weights} holds {other.name}, of {len(other.class_names)} classes ({_some(other.class_names)}), and "
+                f"{weights} holds {name}, of {len(other.class_names)} classes ({_some(other.class_names)}), and "
                 f"the data have {len(class_names)} ({_some(class_names)}), in that order; choose another --weights."
             )
 
@@ -157,21 +163,28 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def choose_recipe(network: str, name: str, *, epochs: int | None, backbone: str | None = None) -> Recipe:
-    """Take a recipe, with another number of epochs or backbone where asked for.
+def choose_recipe(encoder: str, name: str, *, epochs: int | None) -> StudentRecipe:
+    """Take a student's recipe, with another number of epochs where asked for.
 
     Raises:
         SettingError: There is no such recipe, or less than one epoch is asked for.
     """
-    recipe = get_recipe(network, name)
+    return replace(student_recipe(encoder, name), **_asked_for(epochs=epochs))
+
+
+def choose_teacher_recipe(name: str, *, epochs: int | None, backbone: str | None = None) -> TeacherRecipe:
+    """Take the teacher's recipe, with another number of epochs or backbone where asked for.
+
+    Raises:
+        SettingError: There is no such recipe, or less than one epoch is asked for.
+    """
+    return replace(teacher_recipe(name), **_asked_for(epochs=epochs, backbone=backbone))
+
+
+def _asked_for(*, epochs: int | None, **others: Any) -> dict[str, Any]:
     if epochs is not None and epochs < 1:
         raise SettingError(f"Training takes at least 1 epoch, not {epochs}.")
-    changes: dict[str, Any] = {}
-    if epochs is not None:
-        changes["epochs"] = epochs
-    if backbone is not None:
-        changes["backbone"] = backbone
-    return replace(recipe, **changes)
+    return {name: value for name, value in {"epochs": epochs, **others}.items() if value is not None}
 
 
 def find_teacher(weights: str | Path, device: torch.device) -> tuple[ClassificationTeacher, Entry]:
@@ -181,7 +194,7 @@ def find_teacher(weights: str | Path, device: torch.device) -> tuple[Classificat
         CheckpointError: There is neither, or it is unclear which of several is meant.
     """
     for folder in (Path(weights), WEIGHTS):
-        entry = entries_by_role(read_manifest(folder), folder).get("teacher")
+        entry = find_default(read_manifest(folder), role="teacher")
         if entry is not None:
             teacher = load_weights(entry, folder).to(device)
             assert isinstance(teacher, ClassificationTeacher)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from pointmcd.records import CheckpointError, ShapeError
 from pointmcd.training.recipes import SGD_MOMENTUM, Recipe
 
 # A checkpoint is this, the SHA-256 of the rest, a line feed, and the rest: what torch.save wrote.
-CHECKPOINT_HEAD = b"pointmcd checkpoint 2 "
+CHECKPOINT_HEAD = b"pointmcd checkpoint 3 "
+EARLIER_HEADS = (b"PK", b"pointmcd checkpoint 2 ")  # torch's own format first
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
@@ -44,7 +46,7 @@ class Run:
     folder: Path
     seed: int
     device: torch.device
-    identity: str = ""
+    identity: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -135,8 +137,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _run_key(recipe: Recipe, run: Run) -> str:
-    """Everything that decides a run's weights: only a run with the same key may go on from its checkpoint."""
-    return f"{recipe!r} seed={run.seed} {run.identity}"
+    """Write down what decides a run's weights: only a run with the same key may go on from its checkpoint.
+
+    Sorted JSON of what differs from the defaults, so that a new field with a default keeps the key.
+    """
+    return json.dumps({"recipe": recipe.settings, "seed": run.seed, **run.identity}, sort_keys=True)
 
 
 @contextmanager
@@ -200,10 +205,10 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 def _read_state(path: Path) -> dict[str, Any]:
     head, _, content = path.read_bytes().partition(b"\n")
-    if head.startswith(b"PK"):  # torch's own format, which the first version wrote: no digest and no generators
+    if head.startswith(EARLIER_HEADS):  # without generators, or with the optimiser's numbers in another order
         raise CheckpointError(
-            f"{path} is of an earlier version, which kept no state of the random numbers; remove it to train from the "
-            "start, or choose another --out."
+            f"{path} is of an earlier version, whose runs cannot go on; remove it to train from the start, or choose "
+            "another --out."
         )
     try:
         if head != CHECKPOINT_HEAD + hashlib.sha256(content).hexdigest().encode():

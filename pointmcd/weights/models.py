@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from pointmcd.data.labels import MODELNET40
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.records import (
-    CheckpointError,
-)
-from pointmcd.weights.manifest import WEIGHTS, entries_by_role, load_weights, read_manifest
+from pointmcd.records import CheckpointError, Role
+from pointmcd.weights.manifest import WEIGHTS, find_default, load_weights, read_manifest
+
+
+@dataclass(frozen=True)
+class PointNetwork:
+    """A point network as its answers will name it; two with the same weights and names count as the same.
+
+    Attributes:
+        module: The network itself.
+        name: Of its encoder.
+        role: As `pointmcd.records.Answer` has it.
+        weights: SHA-256 of its file.
+        run: Which of several trainings.
+    """
+
+    module: Student = field(compare=False, repr=False)
+    name: str
+    role: Role
+    weights: str
+    run: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +41,12 @@ class Models:
 
     Attributes:
         teacher: The image network.
-        students: Distilled students by encoder name.
+        students: Distilled students by encoder name, in the manifest's order: the first is the default.
         plains: The same students trained without distillation, where there are such weights.
-        weights: SHA-256 of each network's file: "teacher", an encoder's name, or that with "_plain".
+        weights: SHA-256 of each network's file by its short name: "teacher", an encoder's name, or that with "_plain".
         device: Where they compute.
         class_names: Label of each logit, the same for all of them.
+        others: Point networks besides those: controls, further runs, the user's own.
     """
 
     teacher: ClassificationTeacher
@@ -36,6 +55,21 @@ class Models:
     weights: dict[str, str]
     device: torch.device
     class_names: tuple[str, ...] = MODELNET40
+    others: tuple[PointNetwork, ...] = ()
+
+    def point_networks(self, name: str) -> tuple[PointNetwork, ...]:
+        """All networks with this encoder, in the order to show: distilled, plain, the others.
+
+        Raises:
+            CheckpointError: That student has no weights.
+        """
+        if name not in self.students:
+            have = ", ".join(self.students) or "none"
+            raise CheckpointError(f"There are no weights for {name!r}; there are some for: {have}.")
+        found = [PointNetwork(self.students[name], name, "distilled", self.weights[name])]
+        if name in self.plains:
+            found.append(PointNetwork(self.plains[name], name, "plain", self.weights[f"{name}_plain"]))
+        return (*found, *(network for network in self.others if network.name == name))
 
     @property
     def student_names(self) -> tuple[str, ...]:
@@ -44,36 +78,49 @@ class Models:
 
 
 def load_models(*, folder: str | Path = WEIGHTS, device: str = "auto") -> Models:
-    """Load the networks that a weights folder lists, one for each role (`entries_by_role`).
+    """Load every network for classification that a weights folder lists.
 
     Args:
         folder: Holds `manifest.json` and its files; the shipped weights by default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
 
     Raises:
-        CheckpointError: The folder lacks a teacher or a student, a file is damaged, the networks name different
-            classes, or it is unclear which of several is meant.
+        CheckpointError: The folder lacks a teacher or a student, a file is damaged, or the networks name different
+            classes.
     """
     target = pick_device(device)
-    entries = entries_by_role(read_manifest(folder), folder)
-    networks = {role: load_weights(entry, folder).to(target) for role, entry in entries.items()}
-    teacher = networks.get("teacher")
-    students = [module for module in networks.values() if isinstance(module, Student)]
-    if not isinstance(teacher, ClassificationTeacher) or not students:
+    entries = {name: entry for name, entry in read_manifest(folder).items() if entry.task == "classification"}
+    teacher_entry = find_default(entries, role="teacher")
+    if teacher_entry is None or all(entry.role == "teacher" for entry in entries.values()):
         raise CheckpointError(f"{folder} holds no teacher with a student; train them, or restore the files.")
     names = {entry.class_names for entry in entries.values()}
-    if len(names) > 1 or {entry.network.get("classes", 40) for entry in entries.values()} != {
+    if len(names) > 1 or {entry.settings.get("classes", 40) for entry in entries.values()} != {
         len(name) for name in names
     }:
         raise CheckpointError(f"The networks in {folder} name different classes; train them on one data set.")
-    distilled = {module.encoder_name: module for module in students if not module.isolate_views}
+    teacher = load_weights(teacher_entry, folder).to(target)
+    assert isinstance(teacher, ClassificationTeacher)
+    students: dict[str, Student] = {}
+    plains: dict[str, Student] = {}
+    others: list[PointNetwork] = []
+    for entry in entries.values():
+        if entry.role == "teacher":
+            continue
+        module = load_weights(entry, folder).to(target)
+        assert isinstance(module, Student)
+        table = {"distilled": students, "plain": plains}.get(entry.role)
+        if table is not None and entry.network not in table:
+            table[entry.network] = module
+        else:
+            others.append(PointNetwork(module, entry.network, cast(Role, entry.role), entry.sha256, entry.run))
     return Models(
         teacher=teacher,
-        students=dict(sorted(distilled.items(), reverse=True)),
-        plains={module.encoder_name: module for module in students if module.isolate_views},
-        weights={role: entry.sha256 for role, entry in entries.items()},
+        students=students,
+        plains=plains,
+        weights={name: entry.sha256 for name, entry in entries.items()},
         device=target,
         class_names=names.pop(),
+        others=tuple(others),
     )
 
 

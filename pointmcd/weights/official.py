@@ -1,9 +1,11 @@
-"""How do checkpoints of the released code become our networks? Key by key."""
+"""How do checkpoints of the released code become our networks? Key by key, by one table of its classes."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.labels import MODELNET40
-from pointmcd.networks.official import RELEASED, Released, norm_pair, pointnet
+from pointmcd.networks.parts import PartStudent
+from pointmcd.networks.teachers.autoencoder import ImageAutoencoder
+from pointmcd.networks.teachers.segmentation import SegmentationTeacher
 from pointmcd.records import CheckpointError
 from pointmcd.weights.manifest import Entry, build_network, fill_network, save_weights
+
+# Rows are tried in order: a pattern at the key's start, and what stands for it here.
+Renames = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Released:
+    """A released network that has its place here.
+
+    Attributes:
+        build: Makes our network with fresh weights.
+        renames: From its keys to ours.
+    """
+
+    build: Callable[[], nn.Module]
+    renames: Renames
 
 
 def load_official(path: str | Path, network: str | None = None) -> nn.Module:
@@ -59,16 +79,17 @@ def import_official(path: str | Path, folder: str | Path) -> Entry:
             f"{', '.join(_CLASSIFICATION)}."
         )
     module = load_official(path, source)
-    network = {**_CLASSIFICATION[source], "classes": len(MODELNET40)}
+    settings = {**_CLASSIFICATION[source], "classes": len(MODELNET40)}
+    is_teacher = settings["kind"] == "teacher"
     training = {
         "command": f"python -m pointmcd import-official {Path(path).name}",
         "source": f"{source} of the released code",
         "class_names": list(MODELNET40),
     }
-    name = "teacher" if network["kind"] == "teacher" else str(network["encoder"])
     return save_weights(
-        module, folder, name=name, network=network, training=training, metrics={},
-        data_licence="That of the released checkpoint.",
+        module, folder, network=settings["backbone" if is_teacher else "encoder"],
+        role="teacher" if is_teacher else "distilled", run="released", settings=settings, training=training,
+        metrics={}, licence="That of the released checkpoint.",
     )  # fmt: skip
 
 
@@ -112,9 +133,71 @@ def _rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
     raise CheckpointError(f"The checkpoint's key {key!r} is not one of this network's.")
 
 
+def _norm_pair(official: str, ours: str, *, product: str = "conv") -> Renames:
+    """Rename one dense layer's product and batch norm."""
+    return (rf"{official}\.{product}\.", f"{ours}.linear."), (rf"{official}\.bn\.", f"{ours}.norm.")
+
+
+def _t_net(official: str, ours: str) -> Renames:
+    """Rename a T-Net."""
+    renames: list[tuple[str, str]] = []
+    for i in (1, 2, 3):
+        renames += [
+            (rf"{official}\.conv{i}\.", rf"{ours}.points.{i - 1}.linear."),
+            (rf"{official}\.bn{i}\.", rf"{ours}.points.{i - 1}.norm."),
+        ]
+    for i in (1, 2):
+        renames += [
+            (rf"{official}\.fc{i}\.", rf"{ours}.shape.{i - 1}.linear."),
+            (rf"{official}\.bn{i + 3}\.", rf"{ours}.shape.{i - 1}.norm."),
+        ]
+    return (*renames, (rf"{official}\.fc3\.", f"{ours}.transform."))
+
+
+def _pointnet(official: str, ours: str) -> Renames:
+    """Rename PointNet's encoder."""
+    layers: list[tuple[str, str]] = []
+    for i in (1, 2, 3):
+        layers += [
+            (rf"{official}\.conv{i}\.", f"{ours}.layer{i}.linear."),
+            (rf"{official}\.bn{i}\.", f"{ours}.layer{i}.norm."),
+        ]
+    return (
+        *_t_net(rf"{official}\.stn", f"{ours}.input_transform"),
+        *_t_net(rf"{official}\.fstn", f"{ours}.feature_transform"),
+        *layers,
+    )
+
+
+def _attention_vgg(official: str, ours: str) -> Renames:
+    """Rename the backbone: stage k is `conv_k.0` and its attention `conv_k.1`."""
+    spatial = [(rf"{official}conv_{k}\.1\.conv\.conv\.", f"{ours}.attention.{k - 1}.conv.") for k in (1, 2)]
+    channel: list[tuple[str, str]] = []
+    for k in (3, 4):
+        channel += [
+            (rf"{official}conv_{k}\.1\.fc\.0\.linear\.", f"{ours}.attention.{k - 1}.squeeze."),
+            (rf"{official}conv_{k}\.1\.fc\.1\.linear\.", f"{ours}.attention.{k - 1}.excite."),
+        ]
+    stages = [(rf"{official}conv_{k}\.0\.", f"{ours}.stages.{k - 1}.") for k in (1, 2, 3, 4)]
+    return (*spatial, *channel, *stages)
+
+
+def _image_layer(official: str, ours: str) -> Renames:
+    return (rf"{official}\.conv\.", f"{ours}.conv."), (rf"{official}\.bn\.", f"{ours}.norm.")
+
+
+_ALIGNMENT = _norm_pair("mv_cdw_alignment", "alignment", product="linear")
+_DEEP_EDGES = tuple(
+    pair
+    for edge in (1, 2)
+    for layer in (0, 1)
+    for pair in _norm_pair(
+        rf"encoder\.econv_{edge}\.smlp\.{layer}", f"network.encoder.edges.{edge - 1}.layers.layers.{layer}"
+    )
+)
 _HEAD = (
-    *norm_pair("cdw_alignment", "head.embedding", product="linear"),
-    *norm_pair("mv_cdw_alignment", "head.alignment", product="linear"),
+    *_norm_pair("cdw_alignment", "head.embedding", product="linear"),
+    *_ALIGNMENT,
     (r"classifier\.", "head.classifier."),
 )
 
@@ -125,17 +208,16 @@ _CLASSIFICATION: dict[str, dict[str, Any]] = {
     "Teacher_Cls": {"kind": "teacher", "backbone": "mobilenet_v2", "input_size": 224},
 }
 
-# Every released class: those that `build_network` knows, and those of `networks.official`.
 OFFICIAL: dict[str, Released] = {
     "PointNet_Cls_Distiller": Released(
         lambda: build_network(_CLASSIFICATION["PointNet_Cls_Distiller"]),
-        (*pointnet(r"encoder\.encoder", "encoder"), *_HEAD),
+        (*_pointnet(r"encoder\.encoder", "encoder"), *_HEAD),
     ),
     "DGCNN_Cls_Distiller": Released(
         lambda: build_network(_CLASSIFICATION["DGCNN_Cls_Distiller"]),
         (
-            *(pair for i in (1, 2, 3, 4) for pair in norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")),
-            *norm_pair("ms_fusion", "encoder.fusion"),
+            *(pair for i in (1, 2, 3, 4) for pair in _norm_pair(rf"edge_conv_{i}\.smlp", f"encoder.edges.{i - 1}")),
+            *_norm_pair("ms_fusion", "encoder.fusion"),
             *_HEAD,
         ),
     ),
@@ -143,10 +225,57 @@ OFFICIAL: dict[str, Released] = {
         lambda: build_network(_CLASSIFICATION["Teacher_Cls"]),
         (
             (r"cnn_backbone\.", "backbone."),
-            *norm_pair("mv_cdw_embedding", "view_embedding"),
-            *norm_pair("cdw_embedding", "shape_embedding", product="linear"),
+            *_norm_pair("mv_cdw_embedding", "view_embedding"),
+            *_norm_pair("cdw_embedding", "shape_embedding", product="linear"),
             (r"classifier\.", "classifier."),
         ),
     ),
-    **RELEASED,
+    "PointNet_Seg_Distiller": Released(
+        lambda: PartStudent("pointnet"),
+        (
+            *_pointnet(r"encoder\.encoder", "network.encoder"),
+            *_norm_pair("dec_mlp_1", "network.layer1"),
+            *_norm_pair("dec_mlp_2", "network.layer2"),
+            *_norm_pair("dec_mlp_3", "network.layer3"),
+            (r"dec_mlp_4\.conv\.", "network.output."),
+            *_ALIGNMENT,
+        ),
+    ),
+    "DGCNN_Seg_Distiller": Released(
+        lambda: PartStudent("dgcnn"),
+        (
+            *_DEEP_EDGES,
+            *_norm_pair(r"encoder\.econv_3\.smlp", "network.encoder.edges.2"),
+            *_norm_pair(r"encoder\.pw_embedding", "network.encoder.fusion"),
+            *_norm_pair(r"encoder\.class_lifting", "network.category", product="linear"),
+            *_norm_pair(r"encoder\.seg_conv_1", "network.layer1"),
+            *_norm_pair(r"encoder\.seg_conv_2", "network.layer2"),
+            *_norm_pair(r"encoder\.seg_conv_3", "network.layer3"),
+            (r"encoder\.seg_conv_4\.conv\.", "network.output."),
+            *_ALIGNMENT,
+        ),
+    ),
+    "Teacher_Seg": Released(
+        SegmentationTeacher,
+        (
+            *_attention_vgg("", "backbone"),
+            *_norm_pair("lift", "category", product="linear"),
+            *_norm_pair("fuse", "context", product="linear"),
+            *_image_layer("dec_1", "bottleneck"),
+            *_image_layer("dec_2", "up.0"),
+            *_image_layer("dec_3", "up.1"),
+            *_image_layer("dec_4", "up.2"),
+            *_image_layer("dec_5", "full"),
+            (r"output\.conv\.", "output."),
+        ),
+    ),
+    "CNN_Backbone_Pretrainer": Released(
+        ImageAutoencoder,
+        (
+            *_attention_vgg(r"cnn_backbone\.", "backbone"),
+            *_norm_pair("lifting", "seed", product="linear"),
+            *(pair for k in (1, 2, 3, 4) for pair in _image_layer(f"deconv_{k}", f"decoder.{k - 1}")),
+            (r"output\.conv\.", "output."),
+        ),
+    ),
 }

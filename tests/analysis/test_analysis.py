@@ -16,11 +16,12 @@ from pointmcd.analysis.analyze import analyze, predict_points
 from pointmcd.analysis.explain import BLOCK, alignment_shares, principal_colors
 from pointmcd.analysis.export import save_arrays, summary
 from pointmcd.data.labels import MODELNET40
+from pointmcd.networks.encoders import ENCODERS
 from pointmcd.networks.student import Student
-from pointmcd.networks.teachers.classification import folded
-from pointmcd.records import Analysis, CheckpointError, Shape, ShapeError, StudentView, Visibility
+from pointmcd.records import Analysis, CheckpointError, Comparison, Shape, ShapeError, Visibility
 from pointmcd.scene.cameras import Rig, two_rings
 from pointmcd.scene.visibility import visible_points
+from pointmcd.tasks.classification import classification_student
 from pointmcd.weights.manifest import build_network, save_weights
 from pointmcd.weights.models import Models, load_models, pick_device
 
@@ -48,17 +49,17 @@ def analysis(random_models: Models) -> Analysis:
 
 
 @pytest.fixture(params=["student", "plain"])
-def view(request: pytest.FixtureRequest, analysis: Analysis) -> StudentView:
+def view(request: pytest.FixtureRequest, analysis: Analysis) -> Comparison:
     found = getattr(analysis, request.param)
-    assert isinstance(found, StudentView)
+    assert isinstance(found, Comparison)
     return found
 
 
-def test_the_shares_of_a_views_points_and_the_bias_add_up_to_its_cosine(view: StudentView) -> None:
+def test_the_shares_of_a_views_points_and_the_bias_add_up_to_its_cosine(view: Comparison) -> None:
     np.testing.assert_allclose(view.alignment.sum(axis=1) + view.alignment_bias, view.cosine, atol=1e-5)
 
 
-def test_only_winners_have_a_share_and_every_winner_is_seen(analysis: Analysis, view: StudentView) -> None:
+def test_only_winners_have_a_share_and_every_winner_is_seen(analysis: Analysis, view: Comparison) -> None:
     for k in range(VIEWS):
         winners = set(view.winners[k].tolist())
         assert winners <= set(np.flatnonzero(analysis.visibility.mask[k]).tolist())
@@ -72,11 +73,13 @@ def test_a_share_is_what_the_cosine_loses_when_the_points_channels_are_taken_awa
     points, seen = torch.rand(1, 60, 3, generator=generator), torch.rand(1, 2, 60, generator=generator) < 0.4
     with torch.inference_mode():
         output = student(points, seen)
-        shares, _ = alignment_shares(student, output, teacher_views, points=60)
-        weight, bias = folded(student.head.alignment)
         assert output.view_features is not None
         assert output.view_pools is not None
         assert output.winners is not None
+        shares, _ = alignment_shares(
+            student, output.view_features, output.view_pools, output.winners, teacher_views, points=60
+        )
+        weight, bias = student.alignment.folded()
         for k in range(2):
             g, v, pool, winners = (
                 x[0, k] for x in (output.view_features, teacher_views, output.view_pools, output.winners)
@@ -102,7 +105,7 @@ def test_a_winner_has_the_largest_feature_of_the_points_its_view_sees(
         np.testing.assert_allclose(values[winners, np.arange(1024)], values[seen].max(axis=0), atol=1e-5)
 
 
-def test_similarity_is_the_cosine_of_student_row_and_teacher_column(analysis: Analysis, view: StudentView) -> None:
+def test_similarity_is_the_cosine_of_student_row_and_teacher_column(analysis: Analysis, view: Comparison) -> None:
     for i in range(VIEWS):
         for j in range(VIEWS):
             a, b = view.prediction.view_features[i], analysis.teacher.view_features[j]
@@ -125,7 +128,7 @@ def blind(visible_points: Callable[..., Visibility], *views: int) -> Callable[..
 def test_a_view_that_sees_nothing_has_no_winners_and_no_shares(
     random_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pointmcd.analysis import analyze as module
+    from pointmcd.analysis import scene as module
 
     monkeypatch.setattr(module, "visible_points", blind(module.visible_points, 1))
     result = analyze(ball(), random_models, views=3, points=POINTS)
@@ -149,7 +152,7 @@ def test_the_summary_has_exactly_the_documented_keys(analysis: Analysis) -> None
     answer = summary(analysis)
     assert set(answer) == {
         "name", "notes", "points", "views", "visibility", "teacher", "student", "plain", "alignment", "timings_ms",
-        "weights", "version", "settings", "plain_alignment",
+        "weights", "version", "settings", "plain_alignment", "answers", "domain",
     }  # fmt: skip
     assert set(answer["visibility"]) == {"method", "seen_fraction", "unseen_points"}
     assert set(answer["alignment"]) == {"cosine", "similarity", "diagonal_dominance", "retrieval_at_1"}
@@ -316,7 +319,7 @@ def test_every_stage_is_timed(analysis: Analysis) -> None:
 
 def test_a_stage_is_timed_until_the_device_has_done_it(random_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[torch.device] = []
-    monkeypatch.setattr("pointmcd.analysis.analyze.wait_for", waited.append)
+    monkeypatch.setattr("pointmcd.analysis.stages.wait_for", waited.append)
     result = analyze(ball(), random_models, views=1, points=50)
     assert waited == [random_models.device] * len(result.timings_ms)
 
@@ -356,13 +359,14 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_networks_of_different_classes_are_refused(tmp_path: Path) -> None:
-    for name, network in {
+    for role, settings in {
         "teacher": {"kind": "teacher", "backbone": "slim_resnet18", "input_size": 96},
-        "pointnet": {"kind": "student", "encoder": "pointnet", "classes": 3},
+        "distilled": {"kind": "student", "encoder": "pointnet", "classes": 3},
     }.items():
         save_weights(
-            build_network(network), tmp_path, name=name, network=network, training={}, metrics={}, data_licence=""
-        )
+            build_network(settings), tmp_path, network="any", role=role, settings=settings, training={}, metrics={},
+            licence="",
+        )  # fmt: skip
     with pytest.raises(CheckpointError, match="name different classes"):
         load_models(folder=tmp_path)
 
@@ -393,7 +397,7 @@ def test_points_that_no_student_reads_are_refused(points: np.ndarray, random_mod
         predict_points(points.astype(np.float32), random_models)
 
 
-STAGES = ["sample", "render", "visibility", "teacher", "student", "plain", "explain"]
+STAGES = ["sample", "render", "visibility", "teacher", "student", "plain", "colors", "explain"]
 
 
 @pytest.fixture(scope="module")
@@ -412,17 +416,21 @@ def two_students(random_models: Models) -> Models:
 
 MESH = box()
 SETTINGS = {"views": VIEWS, "points": POINTS}
+OTHER_VIEWS = ["render", "visibility", "teacher", "student", "plain", "explain"]
 # What a visitor can change, and the stages that this computes anew.
 CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing": ({}, []),
     "the method that was meant": ({"visibility": "raycast"}, []),
     "visibility": ({"visibility": "zbuffer"}, ["visibility", "student", "plain", "explain"]),
-    "student": ({"student": "dgcnn"}, ["student", "explain"]),
-    "student and visibility": ({"student": "dgcnn", "visibility": "hpr"}, ["visibility", "student", "explain"]),
-    "views": ({"views": 3}, STAGES[1:]),
-    "elevation": ({"elevation_deg": -10.0}, STAGES[1:]),
-    "distance": ({"distance": 2.5}, STAGES[1:]),
-    "field of view": ({"fov_deg": 50.0}, STAGES[1:]),
+    "student": ({"student": "dgcnn"}, ["student", "colors", "explain"]),
+    "student and visibility": (
+        {"student": "dgcnn", "visibility": "hpr"},
+        ["visibility", "student", "colors", "explain"],
+    ),
+    "views": ({"views": 3}, OTHER_VIEWS),
+    "elevation": ({"elevation_deg": -10.0}, OTHER_VIEWS),
+    "distance": ({"distance": 2.5}, OTHER_VIEWS),
+    "field of view": ({"fov_deg": 50.0}, OTHER_VIEWS),
     "points": ({"points": 100}, STAGES),
     "seed": ({"seed": 1}, STAGES),
 }
@@ -444,8 +452,12 @@ def assert_same_numbers(one: Any, other: Any, *, path: str = "analysis") -> None
         assert np.array_equal(one, other), path
     elif is_dataclass(one):
         for part in fields(one):
-            if part.name != "timings_ms":
+            if part.name not in ("timings_ms", "kept"):
                 assert_same_numbers(getattr(one, part.name), getattr(other, part.name), path=f"{path}.{part.name}")
+    elif isinstance(one, tuple):
+        assert len(one) == len(other), path
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            assert_same_numbers(*pair, path=f"{path}[{place}]")
     else:
         assert one == other, path
 
@@ -473,14 +485,14 @@ def test_of_another_shape_nothing_is_kept_though_its_points_are_the_same(random_
 
 
 def test_of_a_record_made_by_hand_nothing_is_kept(random_models: Models) -> None:
-    by_hand = replace(analyze(MESH, random_models, **SETTINGS), sampling=None)
+    by_hand = replace(analyze(MESH, random_models, **SETTINGS), kept={})
     assert list(analyze(MESH, random_models, **SETTINGS, previous=by_hand).timings_ms) == STAGES
 
 
 @pytest.mark.parametrize(
     ("weights", "computed"),
-    [("teacher", ["teacher", "student", "plain", "explain"]), ("pointnet", ["student", "explain"]),
-     ("pointnet_plain", ["plain", "explain"])],
+    [("teacher", ["teacher", "explain"]), ("pointnet", ["student", "plain", "colors", "explain"]),
+     ("pointnet_plain", ["student", "plain", "colors", "explain"])],
 )  # fmt: skip
 def test_of_other_weights_no_answer_is_kept(random_models: Models, weights: str, computed: list[str]) -> None:
     before = analyze(MESH, random_models, **SETTINGS)
@@ -493,10 +505,11 @@ def test_a_plain_student_that_came_or_went_is_answered_for_or_left_out(random_mo
     before = analyze(MESH, random_models, **SETTINGS)
     without = analyze(MESH, alone, **SETTINGS, previous=before)
     assert without.plain is None
-    assert without.student is before.student
+    assert without.student.prediction.logits.tobytes() == before.student.prediction.logits.tobytes()
     again = analyze(MESH, random_models, **SETTINGS, previous=without)
-    assert list(again.timings_ms) == ["plain", "explain"]
-    assert again.student is before.student
+    # Feature colours are one map for both, so both are asked anew.
+    assert list(again.timings_ms) == ["student", "plain", "colors", "explain"]
+    assert_same_numbers(again, before)
 
 
 def test_a_remark_on_near_cameras_follows_the_visibility_that_is_asked_for(random_models: Models) -> None:
@@ -517,3 +530,21 @@ def test_a_setting_that_is_refused_is_refused_after_an_analysis_too(random_model
     before = analyze(ball(), random_models, **SETTINGS)
     with pytest.raises(ShapeError, match="one of auto, raycast"):
         analyze(ball(), random_models, **SETTINGS, visibility="xray", previous=before)
+
+
+@pytest.mark.parametrize("encoder", list(ENCODERS))
+def test_a_student_of_every_encoder_is_analysed(random_models: Models, encoder: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = classification_student(encoder).eval()
+    models = replace(
+        random_models, students={encoder: student}, plains={}, weights=random_models.weights | {encoder: "x"}
+    )
+    result = analyze(ball(), models, student=encoder, views=VIEWS, points=300)
+    answer = result.student
+    assert answer.feature_colors.shape == (300, 3)
+    assert len(np.unique(answer.feature_colors, axis=0)) > 10
+    assert np.isfinite(answer.alignment).all()
+    np.testing.assert_allclose(answer.alignment.sum(axis=1) + answer.alignment_bias, answer.cosine, atol=1e-4)
+    seen = np.take_along_axis(result.visibility.mask, answer.winners.clip(min=0), axis=1)
+    assert seen[answer.winners >= 0].all()

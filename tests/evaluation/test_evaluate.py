@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pointmcd.evaluation.accuracy import accuracy, predict
-from pointmcd.evaluation.alignment import cosine_matrix, view_alignment
+from pointmcd.evaluation.alignment import cosine_matrix, diagonal_dominance, retrieval_at_1, view_alignment
 from pointmcd.networks.student import Student
-from pointmcd.records import Prediction, StudentView
+from pointmcd.tasks.classification import classification_student
 
 
 def test_overall_and_mean_class_accuracy_by_hand() -> None:
@@ -48,7 +48,7 @@ def test_cosines_of_half_precision_descriptors_are_taken_in_single_precision() -
 @pytest.fixture(scope="module")
 def student() -> Student:
     torch.manual_seed(0)
-    return Student("pointnet", classes=4).eval()
+    return classification_student("pointnet", classes=4).eval()
 
 
 def clouds(shapes: int = 5, points: int = 24) -> np.ndarray:
@@ -85,22 +85,6 @@ def test_a_student_that_copies_the_teacher_finds_every_view(student: Student) ->
     assert result.diagonal_dominance > 0
 
 
-def stored(similarity: np.ndarray) -> StudentView:
-    """A record that has this similarity and nothing else of interest."""
-    views, nothing = len(similarity), np.zeros((len(similarity), 1), dtype=np.float32)
-    return StudentView(
-        prediction=Prediction(nothing[0], nothing[0], nothing, nothing),
-        winners=np.zeros((views, 1), dtype=np.int64),
-        pools=nothing,
-        global_winners=np.zeros(1, dtype=np.int64),
-        similarity=similarity.astype(np.float32),
-        alignment=nothing,
-        alignment_bias=np.zeros(views, dtype=np.float32),
-        feature_colors=np.zeros((1, 3), dtype=np.float32),
-        weights="",
-    )
-
-
 @pytest.mark.parametrize("views", [1, 2, 6])
 def test_a_set_has_the_mean_of_its_shapes_figures(student: Student, views: int) -> None:
     given = clouds(35)  # more than one batch, the last one short
@@ -110,15 +94,19 @@ def test_a_set_has_the_mean_of_its_shapes_figures(student: Student, views: int) 
     result = view_alignment(student, given, seen, taught)
     with torch.inference_mode():
         ours = student(torch.from_numpy(given), torch.from_numpy(seen)).view_features
-        records = [stored(matrix) for matrix in cosine_matrix(ours, torch.from_numpy(taught)).numpy()]
-    assert result.mean_cosine == pytest.approx(np.mean([record.cosine.mean() for record in records]), abs=1e-5)
-    expected = np.mean([record.diagonal_dominance for record in records])
+        matrices = cosine_matrix(ours, torch.from_numpy(taught))
+    assert result.mean_cosine == pytest.approx(np.mean([matrix.diagonal().mean() for matrix in matrices]), abs=1e-5)
+    expected = np.mean([diagonal_dominance(matrix) for matrix in matrices])
     assert result.diagonal_dominance == pytest.approx(expected, abs=1e-5)
-    assert result.retrieval_at_1 == pytest.approx(np.mean([record.retrieval_at_1 for record in records]), abs=1e-5)
+    assert result.retrieval_at_1 == pytest.approx(np.mean([retrieval_at_1(matrix) for matrix in matrices]), abs=1e-5)
 
 
 def test_diagonal_dominance_and_retrieval_by_hand() -> None:
-    record = stored(np.array([[0.9, 0.1, 0.3], [0.5, 0.4, 0.2], [0.0, 0.1, 0.2]]))
-    assert record.cosine.tolist() == pytest.approx([0.9, 0.4, 0.2])
-    assert record.diagonal_dominance == pytest.approx(1.5 / 3 - 1.2 / 6)
-    assert record.retrieval_at_1 == pytest.approx(2 / 3)
+    similarity = torch.tensor([[0.9, 0.1, 0.3], [0.5, 0.4, 0.2], [0.0, 0.1, 0.2]])
+    assert diagonal_dominance(similarity).item() == pytest.approx(1.5 / 3 - 1.2 / 6)
+    assert retrieval_at_1(similarity).item() == pytest.approx(2 / 3)
+
+
+def test_a_single_view_dominates_nothing_and_finds_itself() -> None:
+    assert diagonal_dominance(torch.tensor([[0.7]])).item() == 0
+    assert retrieval_at_1(torch.tensor([[0.7]])).item() == 1

@@ -16,7 +16,7 @@ from torch import Tensor
 import pointmcd.networks.encoders.dgcnn
 import pointmcd.ops.neighbours
 from pointmcd.networks.encoders.dgcnn import EdgeConv
-from pointmcd.networks.student import Student
+from pointmcd.tasks.classification import classification_student
 
 pytest.importorskip("triton", reason="the kernels need triton, which comes with torch for CUDA or requirements-dev.txt")
 
@@ -163,7 +163,7 @@ def test_an_edge_convolution_learns_by_the_kernels_as_without_them(monkeypatch: 
 
 def test_a_student_answers_by_the_kernels_as_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    student = Student("dgcnn").to(DEVICE).eval()
+    student = classification_student("dgcnn").to(DEVICE).eval()
     points = clouds(1, 24, 3) / 5
     answers = []
     for kernels in (False, True):

@@ -70,7 +70,7 @@ def test_a_student_computes_what_the_released_one_does(network: str, tmp_path: P
     for name in ("shape_feature", "view_features", "logits", "view_logits"):
         assert_agrees(getattr(output, name), f"{network}/{name}")
     if network == "PointNet_Cls_Distiller":
-        assert_agrees(output.trunk.penalty, f"{network}/penalty")
+        assert_agrees(output.encoded.penalty, f"{network}/penalty")
 
 
 def test_the_teacher_computes_what_the_released_one_does(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pointmcd.networks import dense as layers
-from pointmcd.networks.dense import DenseNorm, _Moments, everything
-from pointmcd.projection import PointFeatures, project
+from pointmcd.networks.dense import DenseNorm, _Moments
+from pointmcd.projection import PointFeatures, everything, project
 
 
 def layer_with_mixed_scales(*, bias: bool, slope: float) -> DenseNorm:

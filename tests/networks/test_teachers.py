@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pointmcd.networks.dense import DenseNorm
 from pointmcd.networks.teachers.backbones import BACKBONES
-from pointmcd.networks.teachers.classification import ClassificationTeacher, folded, to_input_size
+from pointmcd.networks.teachers.classification import ClassificationTeacher, to_input_size
 from pointmcd.training.recipes import RECIPES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -40,7 +40,7 @@ def test_the_cells_of_a_heat_map_and_the_bias_add_up_to_the_views_logit(backbone
         output = module(images())
         classes = torch.tensor([3, 1])
         maps = module.heat_maps(output, classes)
-        _, bias = folded(module.view_embedding)
+        _, bias = module.view_embedding.folded()
         gate = (output.view_features > 0) * module.classifier.weight[classes][:, None]
     own = output.view_logits.gather(2, classes[:, None, None].expand(-1, 3, 1))[..., 0]
     torch.testing.assert_close(maps.sum(dim=(2, 3)) + gate @ bias, own, rtol=1e-4, atol=1e-5)
@@ -139,7 +139,7 @@ def test_folding_a_batch_norm_changes_nothing() -> None:
         nn.init.normal_(layer.norm.weight)
         layer.eval()
         x = torch.randn(5, 7)
-        weight, bias = folded(layer)
+        weight, bias = layer.folded()
         torch.testing.assert_close(torch.relu(x @ weight.T + bias), layer(x))
 
 

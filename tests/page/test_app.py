@@ -22,8 +22,18 @@ import numpy as np
 import pytest
 
 import app
-from app import Options, Source, once, open_source, options_from_query, query_from
 from pointmcd.records import CheckpointError, ShapeError
+from viz.page.address import options_from_query, query_of
+from viz.page.downloads import harmless, write_json, write_npz
+from viz.page.examples import FIRST_EXAMPLE, THUMBNAIL_FOLDER, examples
+from viz.page.loading import once, students_with_weights
+from viz.page.options import Options
+from viz.page.reload import Arrival, Tokens, open_first
+from viz.page.shown import analyse
+from viz.page.sources import Opened, Source, example_source, open_source
+from viz.page.touches import choose_example, choose_upload, offer, turn
+from viz.page.visit import Visit
+from viz.server.settings import free_port
 
 ROOT = Path(app.__file__).parent
 STUDENTS = ("pointnet",)
@@ -70,18 +80,17 @@ def test_the_first_paint_does_not_pay_for_torch() -> None:
 
 
 def test_every_example_has_a_thumbnail_and_the_first_one_exists() -> None:
-    assert app.FIRST_EXAMPLE in app.examples()
-    assert set(app.examples()) == {path.stem for path in app.THUMBNAIL_FOLDER.glob("*.png")}
+    assert FIRST_EXAMPLE in examples()
+    assert set(examples()) == {path.stem for path in THUMBNAIL_FOLDER.glob("*.png")}
 
 
 def test_the_address_bar_restores_what_it_stored() -> None:
     options = Options(visibility="hpr", views=6, points=512, seed=7, elevation_deg=-15.0)
-    source = Source(Path("chair.ply"), "chair.ply", up="y", example=app.FIRST_EXAMPLE)
-    shown = app.Shown(app.Opened(source, None), options, None)  # type: ignore[arg-type]
-    query = {key: value for key, value in query_from(shown).items() if value is not None}
-    assert query == {"example": app.FIRST_EXAMPLE, "up": "y", "visibility": "hpr", "views": "6", "points": "512",
+    source = Source(Path("chair.ply"), "chair.ply", up="y", example=FIRST_EXAMPLE)
+    query = {key: value for key, value in query_of(source, options).items() if value is not None}
+    assert query == {"example": FIRST_EXAMPLE, "up": "y", "visibility": "hpr", "views": "6", "points": "512",
                      "seed": "7", "elevation_deg": "-15"}  # fmt: skip
-    assert options_from_query(query, students=STUDENTS) == (app.FIRST_EXAMPLE, "y", options)
+    assert options_from_query(query, students=STUDENTS) == (FIRST_EXAMPLE, "y", options)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ def test_a_file_that_the_server_has_deleted_asks_for_a_new_upload(tmp_path: Path
     ],
 )
 def test_a_download_is_named_after_the_shape_with_harmless_characters_only(name: str, stem: str) -> None:
-    assert app.harmless(name) == stem
+    assert harmless(name) == stem
 
 
 def test_a_taken_port_gives_the_next_free_one() -> None:
@@ -165,7 +174,7 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        assert app.free_port("127.0.0.1", taken) > taken
+        assert free_port("127.0.0.1", taken) > taken
 
 
 def test_the_page_is_served_while_the_models_are_still_loading() -> None:
@@ -258,9 +267,9 @@ def test_the_endpoint_refuses_options_that_the_page_does_not_offer(
 
 
 def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Path) -> None:
-    shown = app.analyse(open_source(Source(cube, "cube.off")), Options(views=4), models)
-    app.write_json(shown, tmp_path / "cube.json")
-    app.write_npz(shown, tmp_path / "cube.npz")
+    shown = analyse(open_source(Source(cube, "cube.off")), Options(views=4), models)
+    write_json(shown, tmp_path / "cube.json")
+    write_npz(shown, tmp_path / "cube.npz")
     assert json.loads((tmp_path / "cube.json").read_text(encoding="utf-8"))["views"] == 4
     with np.load(tmp_path / "cube.npz") as arrays:
         assert arrays["visibility"].shape == (4, 1024)
@@ -268,18 +277,18 @@ def test_the_downloads_hold_what_is_shown(models: Any, cube: Path, tmp_path: Pat
 
 def test_another_visibility_keeps_the_renders_that_are_shown(cube: Path, models: Any) -> None:
     opened = open_source(Source(cube, "cube.off"))
-    first = app.analyse(opened, Options(views=4), models)
-    second = app.analyse(opened, Options(views=4, visibility="hpr"), models, before=first)
+    first = analyse(opened, Options(views=4), models)
+    second = analyse(opened, Options(views=4, visibility="hpr"), models, before=first)
     assert second.analysis.renders is first.analysis.renders
     assert second.analysis.visibility.method == "hpr"
     assert "render" not in second.analysis.timings_ms
 
 
 def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(cube: Path, tmp_path: Path) -> None:
-    visit = app.Visit()
+    visit = Visit()
     assert visit.choose(Source(cube, "cube.off")) is None
     before = visit.opened
-    _, message, axis, gallery, emptied = app.choose_upload(visit, str(tmp_path / "missing.off"), "")
+    _, message, axis, gallery, emptied = choose_upload(visit, str(tmp_path / "missing.off"), "")
     assert visit.opened is before
     assert visit.wanted is before.source
     assert gallery == gr.skip()
@@ -289,14 +298,14 @@ def test_a_bad_file_leaves_the_opened_shape_alone_and_says_why(cube: Path, tmp_p
 
 
 def test_a_file_keeps_the_name_it_had_on_the_visitors_machine(cube: Path) -> None:
-    visit, *_ = app.choose_upload(app.Visit(), str(cube), "folder/<b>${mine}.off")
+    visit, *_ = choose_upload(Visit(), str(cube), "folder/<b>${mine}.off")
     assert visit.opened.shape.name == "<b>${mine}.off"
 
 
 def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
-    visit = app.Visit()
+    visit = Visit()
     visit.choose(Source(cube, "cube.off"))
-    app.turn(visit, "y")
+    turn(visit, "y")
     assert np.ptp(visit.opened.shape.vertices, axis=0).tolist() == [1, 2, 1]
     assert any("Y-up" in note for note in visit.opened.shape.notes)
 
@@ -305,15 +314,15 @@ def test_another_up_axis_reads_the_same_file_again(cube: Path) -> None:
 def test_a_choice_that_was_read_too_late_changes_and_says_nothing(
     slow_one: str, cube: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visit, read = app.Visit(), app.open_source
+    visit, read = Visit(), open_source
     newest = Source(cube, "newest.off")
 
-    def overtaken(source: Source) -> app.Opened:
+    def overtaken(source: Source) -> Opened:
         if source.name == slow_one:  # while it is read, the visitor picks another
             assert visit.choose(newest) is None
         return read(source)
 
-    monkeypatch.setattr(app, "open_source", overtaken)
+    monkeypatch.setattr("viz.page.visit.open_source", overtaken)
     assert visit.choose(Source(cube.with_name(slow_one), slow_one)) is None
     assert visit.opened.source is visit.wanted is newest
 
@@ -321,14 +330,14 @@ def test_a_choice_that_was_read_too_late_changes_and_says_nothing(
 def test_a_bad_file_does_not_cost_the_good_one_that_is_still_being_read(
     cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visit, read = app.Visit(), app.open_source
+    visit, read = Visit(), open_source
 
-    def slow(source: Source) -> app.Opened:
+    def slow(source: Source) -> Opened:
         if source.name == "good.off":  # while it is read, a bad file is dropped
             assert str(visit.choose(Source(tmp_path / "missing.off", "missing.off"))).startswith("missing.off")
         return read(source)
 
-    monkeypatch.setattr(app, "open_source", slow)
+    monkeypatch.setattr("viz.page.visit.open_source", slow)
     assert visit.choose(Source(cube, "good.off")) is None
     assert visit.opened is not None
     assert visit.opened.source.name == visit.wanted.name == "good.off"
@@ -339,12 +348,12 @@ def test_a_bad_file_does_not_cost_the_good_one_that_is_still_being_read(
 def test_two_refused_choices_that_overlap_leave_the_shape_before_them(
     refused_first: str, cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visit, read = app.Visit(), app.open_source
+    visit, read = Visit(), open_source
     visit.choose(Source(cube, "cube.off"))
     arrived = {"older.off": threading.Event(), "newer.off": threading.Event()}
     first_is_over = threading.Event()
 
-    def slow(source: Source) -> app.Opened:
+    def slow(source: Source) -> Opened:
         arrived[source.name].set()
         assert all(event.wait(10) for event in arrived.values())
         assert source.name == refused_first or first_is_over.wait(10)
@@ -355,7 +364,7 @@ def test_two_refused_choices_that_overlap_leave_the_shape_before_them(
         if name == refused_first:
             first_is_over.set()
 
-    monkeypatch.setattr(app, "open_source", slow)
+    monkeypatch.setattr("viz.page.visit.open_source", slow)
     threads = [threading.Thread(target=choose, args=[name]) for name in arrived]
     for thread, name in zip(threads, arrived, strict=True):
         thread.start()
@@ -369,38 +378,38 @@ def test_two_refused_choices_that_overlap_leave_the_shape_before_them(
 
 
 def gallery_event(key: str) -> Any:
-    return type("Event", (), {"index": list(app.examples()).index(key)})()
+    return gr.SelectData(None, {"index": list(examples()).index(key), "value": None})
 
 
 def test_the_up_axis_belongs_to_the_file_and_the_next_one_starts_at_automatic(cube: Path) -> None:
-    visit = app.Visit()
-    app.choose_example(visit, gallery_event("chair"))
-    app.turn(visit, "y")
-    _, _, axis = app.choose_example(visit, gallery_event("sofa"))
+    visit = Visit()
+    choose_example(visit, gallery_event("chair"))
+    turn(visit, "y")
+    _, _, axis = choose_example(visit, gallery_event("sofa"))
     assert axis == visit.opened.source.up == "auto"
-    app.turn(visit, "y")
-    _, _, axis, *_ = app.choose_upload(visit, str(cube), "mine.off")
+    turn(visit, "y")
+    _, _, axis, *_ = choose_upload(visit, str(cube), "mine.off")
     assert axis == visit.opened.source.up == "auto"
 
 
 def test_a_turn_made_while_the_file_is_read_stays_in_the_box(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    visit, read = app.Visit(), app.open_source
+    visit, read = Visit(), open_source
 
-    def turned_meanwhile(source: Source) -> app.Opened:
+    def turned_meanwhile(source: Source) -> Opened:
         if source.up == "auto":
-            app.turn(visit, "y")
+            turn(visit, "y")
         return read(source)
 
-    monkeypatch.setattr(app, "open_source", turned_meanwhile)
-    _, _, axis, *_ = app.choose_upload(visit, str(cube), "mine.off")
+    monkeypatch.setattr("viz.page.visit.open_source", turned_meanwhile)
+    _, _, axis, *_ = choose_upload(visit, str(cube), "mine.off")
     assert axis == visit.opened.source.up == "y"
 
 
 def test_a_turn_that_is_refused_leaves_the_box_at_the_axis_that_is_shown(cube: Path) -> None:
-    visit = app.Visit()
+    visit = Visit()
     visit.choose(Source(cube, "cube.off", "x"))
     cube.unlink()
-    _, message, axis = app.turn(visit, "y")
+    _, message, axis = turn(visit, "y")
     assert "upload it again" in message["refusal"]
     assert axis == "x"
 
@@ -408,60 +417,60 @@ def test_a_turn_that_is_refused_leaves_the_box_at_the_axis_that_is_shown(cube: P
 @pytest.fixture
 def uploaded(cube: Path) -> Source:
     """A file of a visit that has ended; the browser was told its token."""
-    visit, *_ = app.choose_upload(app.Visit(), str(cube), "mine.off")
+    visit, *_ = choose_upload(Visit(), str(cube), "mine.off")
     source: Source = visit.opened.source
     return source
 
 
 def test_a_visitor_who_comes_back_with_the_files_token_finds_it_with_the_axis_of_the_address(uploaded: Source) -> None:
-    visit = app.Visit()
-    app.open_first(visit, app.Arrival(None, "y", uploaded.token, "mine.off"))
+    visit = Visit()
+    open_first(visit, Arrival(None, "y", uploaded.token, "mine.off"))
     assert visit.opened.source == replace(uploaded, up="y")
     assert visit.refused is None
 
 
 def test_a_file_has_a_token_that_nobody_guesses_and_an_example_has_none(cube: Path) -> None:
-    tokens = {app.choose_upload(app.Visit(), str(cube), "")[0].opened.source.token for _ in range(20)}
+    tokens = {choose_upload(Visit(), str(cube), "")[0].opened.source.token for _ in range(20)}
     assert len(tokens) == 20
     assert min(map(len, tokens)) >= 32
-    assert app.example_source("chair", "auto").token is None
+    assert example_source("chair", "auto").token is None
 
 
 @pytest.mark.parametrize("token", ["", "0", "A" * 43, "../../etc/passwd", "mine.off"])
 def test_no_other_token_opens_the_file(token: str, uploaded: Source) -> None:
-    visit = app.Visit()
-    app.open_first(visit, app.Arrival(None, "y", token, "mine.off"))
-    assert visit.opened.source.example == app.FIRST_EXAMPLE
+    visit = Visit()
+    open_first(visit, Arrival(None, "y", token, "mine.off"))
+    assert visit.opened.source.example == FIRST_EXAMPLE
     assert visit.opened.shape.name == "chair.off"
 
 
 @pytest.mark.parametrize("lost", ["the file", "the token"])
 def test_where_the_file_is_gone_the_page_says_so_above_the_first_example(lost: str, uploaded: Source) -> None:
-    visit, token = app.Visit(), uploaded.token if lost == "the file" else "forgotten"
+    visit, token = Visit(), uploaded.token if lost == "the file" else "forgotten"
     if lost == "the file":
         uploaded.path.unlink()
-    app.open_first(visit, app.Arrival(None, "y", token, "mine.off"))
-    assert visit.opened.source == app.example_source(app.FIRST_EXAMPLE, "auto"), "the axis was the lost file's"
+    open_first(visit, Arrival(None, "y", token, "mine.off"))
+    assert visit.opened.source == example_source(FIRST_EXAMPLE, "auto"), "the axis was the lost file's"
     assert visit.refused == "Your file mine.off is no longer here; drop it again."
 
 
 def test_an_example_in_the_address_goes_before_the_file_that_was_shown(uploaded: Source) -> None:
-    visit = app.Visit()
-    app.open_first(visit, app.Arrival("sofa", "y", uploaded.token, "mine.off"))
-    assert visit.opened.source == app.example_source("sofa", "y")
+    visit = Visit()
+    open_first(visit, Arrival("sofa", "y", uploaded.token, "mine.off"))
+    assert visit.opened.source == example_source("sofa", "y")
     assert visit.refused is None
 
 
 def test_only_the_newest_files_are_found_again(cube: Path) -> None:
-    kept = app.Tokens(most=3)
+    kept = Tokens(most=3)
     tokens = [kept.keep(Source(cube, f"{n}.off")).token for n in range(5)]
     assert [kept.find(token) is not None for token in tokens] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, None, "0", [0, 0]])
 def test_an_invalid_index_from_the_gallery_changes_nothing(index: Any) -> None:
-    event, visit = type("Event", (), {"index": index})(), app.Visit()
-    assert app.choose_example(visit, event) == (visit, gr.skip(), gr.skip())
+    event, visit = gr.SelectData(None, {"index": index, "value": None}), Visit()
+    assert choose_example(visit, event) == (visit, gr.skip(), gr.skip())
     assert visit.wanted is visit.opened is None
 
 
@@ -469,16 +478,15 @@ def test_without_weights_the_page_still_offers_a_student_and_the_analysis_says_w
     def load() -> Any:
         raise CheckpointError("There are no weights.")
 
-    assert app.students_with_weights(load) == ("pointnet",)
+    assert students_with_weights(load) == ("pointnet",)
 
 
-def test_the_chosen_student_stays_when_a_third_one_has_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "STUDENTS", (*app.STUDENTS, ("Third", "third"), ("Fourth", "fourth")))
-    offered = app.offer(("pointnet", "dgcnn", "third"), "dgcnn")
-    assert [name for _, name in offered["choices"]] == ["pointnet", "dgcnn", "third"]
+def test_the_chosen_student_stays_when_a_third_one_without_a_title_has_weights() -> None:
+    offered = offer(("third", "dgcnn", "pointnet"), "dgcnn")
+    assert offered["choices"] == [("PointNet", "pointnet"), ("DGCNN", "dgcnn"), ("third", "third")]
     assert "value" not in offered, "the box keeps what it has"
 
 
 def test_a_student_without_weights_gives_way_to_the_first_that_has_some() -> None:
-    offered = app.offer(("pointnet",), "dgcnn")
+    offered = offer(("pointnet",), "dgcnn")
     assert (offered["choices"], offered["value"]) == ([("PointNet", "pointnet")], "pointnet")

@@ -15,8 +15,13 @@ import numpy as np
 import pytest
 
 import app
-from pointmcd.shapes.load import load_shape
+from pointmcd.shapes.load import MAX_FILE_BYTES, load_shape
 from tests.browser import chromium, needs_chromium, watch
+from viz.page.examples import examples
+from viz.page.options import Options
+from viz.page.reload import TOKENS
+from viz.page.shown import Shown, analyse
+from viz.page.sources import Opened, Source, open_source
 
 # A bound for a busy machine; an idle one answers within a second.
 SLOWEST_MS = 60_000
@@ -129,13 +134,13 @@ def test_choosing_an_example_draws_its_cloud_and_names_it_in_the_address(visit: 
 def test_options_changed_before_the_first_answer_are_what_is_shown_and_what_the_address_says(
     browser: Any, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = app.analyse
+    compute = analyse
 
-    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+    def slow(*shape_and_options: Any, **rest: Any) -> Shown:
         time.sleep(4)
         return compute(*shape_and_options, **rest)
 
-    monkeypatch.setattr(app, "analyse", slow)
+    monkeypatch.setattr("viz.page.touches.analyse", slow)
     page = browser.new_page()
     page.set_default_timeout(SLOWEST_MS)
     foreign, complaints = watch(page, address)
@@ -158,13 +163,13 @@ def test_options_changed_before_the_first_answer_are_what_is_shown_and_what_the_
 
 def read_slowly(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
     """Let reading take as long as on a machine with much to do; by file name, 0 for those not named."""
-    read = app.open_source
+    read = open_source
 
-    def slow(source: app.Source) -> app.Opened:
+    def slow(source: Source) -> Opened:
         time.sleep(seconds.get(source.name, 0))
         return read(source)
 
-    monkeypatch.setattr(app, "open_source", slow)
+    monkeypatch.setattr("viz.page.visit.open_source", slow)
 
 
 def test_of_hasty_choices_the_last_one_is_shown(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,13 +203,13 @@ def test_a_refusal_stays_in_sight_when_the_shape_before_it_is_shown_late(
     visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = visit()
-    compute = app.analyse
+    compute = analyse
 
-    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+    def slow(*shape_and_options: Any, **rest: Any) -> Shown:
         time.sleep(2)
         return compute(*shape_and_options, **rest)
 
-    monkeypatch.setattr(app, "analyse", slow)
+    monkeypatch.setattr("viz.page.touches.analyse", slow)
     page.get_by_alt_text("mug", exact=True).click()
     page.wait_for_timeout(500)
     (tmp_path / "empty.ply").write_text("")
@@ -234,7 +239,7 @@ def test_of_two_files_dropped_in_a_hurry_the_second_is_shown(
 def test_each_view_shows_exactly_the_points_that_the_mask_holds(visit: Any, models: Any) -> None:
     from pointmcd.analysis.analyze import analyze
 
-    mask = analyze(load_shape(app.examples()["mug"]), models).visibility.mask
+    mask = analyze(load_shape(examples()["mug"]), models).visibility.mask
     page = visit("/?example=mug", shown="mug.ply")
     counts = []
     for view in range(len(mask)):
@@ -292,7 +297,7 @@ def test_each_bad_file_is_refused_with_a_sentence_and_the_next_good_one_is_shown
 def test_a_file_above_the_limit_is_refused_in_the_card_until_the_next_good_one(visit: Any, tmp_path: Path) -> None:
     page = visit()
     with (tmp_path / "large.ply").open("wb") as file:
-        file.truncate(app.UPLOAD_LIMIT + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     send(page, tmp_path / "large.ply")
     page.locator("#card .refusal").wait_for()
     assert refusal(page).startswith("large.ply is larger than 100 MB")
@@ -308,7 +313,9 @@ def test_a_reader_that_crashes_costs_one_sentence(visit: Any, tmp_path: Path, mo
     page = visit()
     with monkeypatch.context() as starved:
         # With so little memory the reading process dies before it can report anything.
-        starved.setattr(app, "load_shape", lambda *args, **options: load_shape(*args, **options, memory_limit=2**24))
+        starved.setattr(
+            "viz.page.sources.load_shape", lambda *args, **options: load_shape(*args, **options, memory_limit=2**24)
+        )
         send(page, write_cube(tmp_path / "crash.off"))
         page.wait_for_function("() => document.querySelector('#card .refusal').textContent.includes('crash.off')")
     send(page, write_cube(tmp_path / "alive.off"))
@@ -463,16 +470,28 @@ def test_a_typed_number_counts_with_enter_and_stays_within_its_limits(visit: Any
     assert page.locator(".toast-body").count() == 0
 
 
-@pytest.fixture
-def analysed(monkeypatch: pytest.MonkeyPatch) -> list[app.Options]:
-    """The options of every analysis that the server made, in order."""
-    compute, made = app.analyse, []
+def test_a_number_outside_of_its_limits_is_never_sent(visit: Any) -> None:
+    page, sent = visit(), []
+    page.on("request", lambda request: sent.append(request.post_data or "") if "queue/join" in request.url else None)
+    page.get_by_label("Sampling seed").fill("-5")
+    # A question that is asked meanwhile sends all boxes.
+    page.get_by_label("Visibility").first.click()
+    page.get_by_role("option", name="Z-buffer").click()
+    wait_for_address(page, "visibility", "zbuffer")
+    assert sent
+    assert not any("-5" in question for question in sent)
 
-    def noted(opened: app.Opened, options: app.Options, *rest: Any, **more: Any) -> app.Shown:
+
+@pytest.fixture
+def analysed(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """The options of every analysis that the server made, in order."""
+    compute, made = analyse, []
+
+    def noted(opened: Opened, options: Options, *rest: Any, **more: Any) -> Shown:
         made.append(options)
         return compute(opened, options, *rest, **more)
 
-    monkeypatch.setattr(app, "analyse", noted)
+    monkeypatch.setattr("viz.page.touches.analyse", noted)
     return made
 
 
@@ -480,7 +499,7 @@ def wait_for_address(page: Any, key: str, value: str | None) -> None:
     page.wait_for_function("([key, value]) => new URL(location).searchParams.get(key) === value", arg=[key, value])
 
 
-def test_a_slider_moved_by_keys_is_analysed_once_after_the_last_one(visit: Any, analysed: list[app.Options]) -> None:
+def test_a_slider_moved_by_keys_is_analysed_once_after_the_last_one(visit: Any, analysed: list[Options]) -> None:
     page = visit()
     before = len(analysed)
     for label, keys, key, value in (
@@ -498,9 +517,7 @@ def test_a_slider_moved_by_keys_is_analysed_once_after_the_last_one(visit: Any, 
     ]  # fmt: skip
 
 
-def test_a_number_counts_when_its_visitor_pauses_and_half_of_one_does_not(
-    visit: Any, analysed: list[app.Options]
-) -> None:
+def test_a_number_counts_when_its_visitor_pauses_and_half_of_one_does_not(visit: Any, analysed: list[Options]) -> None:
     page = visit()
     before = len(analysed)
     box = page.locator("#options input[type=number][aria-label='number input for Points']")
@@ -520,7 +537,7 @@ def test_a_number_counts_when_its_visitor_pauses_and_half_of_one_does_not(
     assert [(options.points, options.seed) for options in analysed[before:]] == [(512, 0), (512, 17)]
 
 
-def test_a_slider_that_is_dragged_is_analysed_when_it_is_let_go(visit: Any, analysed: list[app.Options]) -> None:
+def test_a_slider_that_is_dragged_is_analysed_when_it_is_let_go(visit: Any, analysed: list[Options]) -> None:
     page = visit()
     before = len(analysed)
     track = page.get_by_label("range slider for Views").bounding_box()
@@ -538,13 +555,13 @@ def test_a_slider_that_is_dragged_is_analysed_when_it_is_let_go(visit: Any, anal
 def test_of_options_changed_while_an_analysis_runs_the_last_ones_are_shown(
     visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, compute = visit(), app.analyse
+    page, compute = visit(), analyse
 
-    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+    def slow(*shape_and_options: Any, **rest: Any) -> Shown:
         time.sleep(1.5)
         return compute(*shape_and_options, **rest)
 
-    monkeypatch.setattr(app, "analyse", slow)
+    monkeypatch.setattr("viz.page.touches.analyse", slow)
     for views in ("3", "4", "5"):
         typed(page, "number input for Views", views, "Enter")
         page.wait_for_timeout(300)
@@ -583,7 +600,7 @@ def test_a_file_of_ones_own_outlives_a_reload_and_is_named_where_it_does_not(vis
     assert page.get_by_label("Up axis of the file").input_value() == "Y up"
     assert page.locator("#examples .selected").count() == 0
     assert refusal(page) == ""
-    app.TOKENS.sources.clear()
+    TOKENS.sources.clear()
     page.reload()
     wait_until_shown(page, "chair.off")
     assert refusal(page) == "Your file mine.off is no longer here; drop it again."
@@ -605,13 +622,13 @@ new MutationObserver(() => window.said.add(document.querySelector("[data-part=me
 def test_until_the_first_shape_is_there_the_page_says_that_it_is_loading_and_nothing_else(
     browser: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = app.analyse
+    compute = analyse
 
-    def slow(*shape_and_options: Any, **rest: Any) -> app.Shown:
+    def slow(*shape_and_options: Any, **rest: Any) -> Shown:
         time.sleep(2)
         return compute(*shape_and_options, **rest)
 
-    monkeypatch.setattr(app, "analyse", slow)
+    monkeypatch.setattr("viz.page.touches.analyse", slow)
     page = browser.new_page()
     page.set_default_timeout(SLOWEST_MS)
     page.add_init_script(COLLECT_MESSAGES)
@@ -625,7 +642,7 @@ def test_until_the_first_shape_is_there_the_page_says_that_it_is_loading_and_not
 
 def test_the_gallerys_buttons_are_called_after_their_examples_and_say_which_is_chosen(visit: Any) -> None:
     page = visit()
-    names = [key.replace("_", " ") for key in app.examples()]
+    names = [key.replace("_", " ") for key in examples()]
     label = "node => node.getAttribute('aria-label')"
     buttons = page.locator("#examples button.thumbnail-item")
     assert [button.evaluate(label) for button in buttons.all()] == names
@@ -691,7 +708,7 @@ def test_the_winners_alone_are_asked_again_and_the_answer_is_the_networks(visit:
     page = visit("/#color=wins&scope=pool&least=4")
     label = page.locator("[data-part=legend] .pmv-slider span")
     page.wait_for_function("() => /: \\w+ \\d+/.test(document.querySelector('.pmv-slider span').textContent)")
-    analysis = analyze(load_shape(app.examples()["chair"]), models)
+    analysis = analyze(load_shape(examples()["chair"]), models)
     wins = np.bincount(analysis.student.global_winners, minlength=len(analysis.cloud.points))
     kept = analysis.cloud.points[wins >= 4]
     probabilities = predict_points(kept, models)

@@ -12,6 +12,7 @@ import pytest
 
 import app
 from tests.loopback import ask, post
+from viz.page.examples import REPOSITORY
 from viz.server.names import Forbidden, Names
 from viz.server.settings import forwarded_allow_ips, settings_from
 
@@ -79,7 +80,7 @@ def test_no_header_of_a_strangers_moves_the_page(header: str, page: Any) -> None
 
 
 def test_no_path_of_this_machine_leaves_the_server(page: Any) -> None:
-    here = [str(app.HERE).encode(), str(Path(page.app.uploaded_file_dir)).encode(), str(Path.home()).encode() + b"/"]
+    here = [str(REPOSITORY).encode(), str(Path(page.app.uploaded_file_dir)).encode(), str(Path.home()).encode() + b"/"]
     for path in ("/", "/config", "/gradio_api/info", "/theme.css", "/gradio_api/openapi.json"):
         answer = ask(page, "GET", path)
         assert answer.status == 200

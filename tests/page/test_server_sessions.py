@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import app
+from pointmcd.shapes.load import load_shape
 from tests.loopback import (
     CUBE,
     await_answers,
@@ -24,9 +25,10 @@ from tests.loopback import (
     post,
     upload,
 )
+from viz.page.winners import thinned
 from viz.server.folder import OwnFolder
 from viz.server.inside import Inside
-from viz.server.sessions import IDLE_S, LEFT_S, PLACES_AN_ADDRESS, Busy, Sessions
+from viz.server.sessions import IDLE_S, LEFT_S, PLACES_AN_ADDRESS, VISITS_KEPT, Busy, Sessions
 from viz.server.uploads import BYTES_A_CLIENT, FILES_A_CLIENT, Uploads
 
 OPTIONS = ["pointnet", "auto", 4, 256, 0, 30, "auto"]
@@ -38,6 +40,9 @@ def page(random_models: Any) -> Iterator[Any]:
     served = app.serve(random_models, port=24200)
     yield served
     served.close()
+
+
+FIRST_VISIT = [None, "", ""]  # the visit, no token of an own file, no name of it
 
 
 class Room:
@@ -132,7 +137,7 @@ def test_answers_to_calls_without_a_session_are_not_kept_for_ever() -> None:
 
 def test_a_live_visit_survives_a_flood_of_invented_sessions(page: Any) -> None:
     with open_page(page, "mine"):
-        assert join(page, "mine", "start", [None]).status == 200
+        assert join(page, "mine", "start", FIRST_VISIT).status == 200
         assert await_answers(page, "mine")[0]["success"]
         with ThreadPoolExecutor(8) as pool:
             codes = list(
@@ -142,12 +147,12 @@ def test_a_live_visit_survives_a_flood_of_invented_sessions(page: Any) -> None:
         assert 503 in codes
         visit = page.state_holder["mine"][next(iter(page.state_holder["mine"].state_data))]
         assert visit.shown is not None
-        assert len(page.state_holder.session_data) <= app.SESSIONS_KEPT + 1
+        assert len(page.state_holder.session_data) <= VISITS_KEPT + 1
 
 
 def test_nothing_is_left_of_a_session_that_is_forgotten(page: Any) -> None:
     with open_page(page, "passing"):
-        join(page, "passing", "start", [None])
+        join(page, "passing", "start", FIRST_VISIT)
         deadline = time.monotonic() + 60
         while dict(Inside(page).waiting()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -162,14 +167,14 @@ def test_nothing_is_left_of_a_session_that_is_forgotten(page: Any) -> None:
 @pytest.fixture
 def slow_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Whoever reads a file of a visitor's waits for this."""
-    go, read = threading.Event(), app.load_shape
+    go, read = threading.Event(), load_shape
 
     def slowly(path: Path, **options: Any) -> Any:
         if "slow" in path.name:
             go.wait(60)
         return read(path, **options)
 
-    monkeypatch.setattr(app, "load_shape", slowly)
+    monkeypatch.setattr("viz.page.sources.load_shape", slowly)
     yield go
     go.set()
 
@@ -190,13 +195,13 @@ def test_slow_files_hold_up_neither_examples_nor_first_pictures_nor_turns(
         for _ in range(2):
             join(page, "slow", "analyze", [file_data(name), *OPTIONS])
         for _ in range(2):
-            join(page, "slow", "choose_upload", [None, "auto", file_data(name), "slow.off"])
+            join(page, "slow", "choose_upload", [None, file_data(name), "slow.off"])
         time.sleep(0.3)
         for function, data, more in (
-            ("start", [None], {}),
-            ("choose_example", [None, "auto"], {"event_data": {"index": 2, "value": None}}),
+            ("start", FIRST_VISIT, {}),
+            ("choose_example", [None], {"event_data": {"index": 2, "value": None}}),
             ("show", [None, *SHOWN], {}),
-            ("turned", [None, "y"], {}),
+            ("turn", [None, "y"], {}),
         ):
             began = time.monotonic()
             assert join(page, "quick", function, data, **more).status == 200
@@ -217,7 +222,7 @@ def test_the_fifth_question_of_one_visitor_is_told_to_wait_and_others_are_not(
             answers = list(pool.map(lambda _: join(page, "greedy", "analyze", ask_slowly["data"]), range(24)))
         assert sorted(answer.status for answer in answers) == [200] * 4 + [503] * 20
         assert all("try again" in a.json["error"].lower() for a in answers if a.status == 503)
-        assert join(page, "modest", "start", [None]).status == 200
+        assert join(page, "modest", "start", FIRST_VISIT).status == 200
         codes = [post(page, "call/analyze", ask_slowly).status for _ in range(6)]
         assert codes == [200] * 4 + [503] * 2
         slow_reader.set()
@@ -267,8 +272,8 @@ def test_of_forty_questions_at_once_few_are_answered_and_the_page_stays_quick(
 
 def test_a_network_that_takes_long_is_asked_about_fewer_points() -> None:
     points = np.arange(12288, dtype=np.float32).reshape(-1, 3)
-    assert app.thinned(points, 4096) is points
-    fewer = app.thinned(points, 1024)
+    assert thinned(points, 4096) is points
+    fewer = thinned(points, 1024)
     assert len(fewer) == 1024
     assert fewer[0].tolist() == points[0].tolist()
     assert fewer[-1].tolist() == points[-1].tolist()

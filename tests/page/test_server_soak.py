@@ -12,6 +12,10 @@ import pytest
 
 import app
 from tests.loopback import await_answers, join, open_page
+from viz.page.examples import examples
+from viz.page.options import Options
+from viz.page.shown import analyse
+from viz.page.sources import example_source, open_source
 from viz.server import sessions
 
 CLASS, EACH = 50, 6
@@ -36,11 +40,8 @@ def page(models: Any) -> Iterator[Any]:
 def test_a_class_of_fifty_gets_right_answers_within_eight_seconds_and_leaves_nothing(
     page: Any, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = list(app.examples())
-    right = {
-        key: app.analyse(app.open_source(app.example_source(key, "auto")), app.Options(), models).analysis
-        for key in keys
-    }
+    keys = list(examples())
+    right = {key: analyse(open_source(example_source(key, "auto")), Options(), models).analysis for key in keys}
 
     def visit(number: int) -> tuple[list[float], int]:
         session, waited, wrong = f"pupil-{number}", [], 0
@@ -49,7 +50,7 @@ def test_a_class_of_fifty_gets_right_answers_within_eight_seconds_and_leaves_not
                 index = (number + turn) % len(keys)
                 began = time.monotonic()
                 chosen = {"event_data": {"index": index, "value": None}}
-                assert join(page, session, "choose_example", [None, "auto"], **chosen).status == 200
+                assert join(page, session, "choose_example", [None], **chosen).status == 200
                 await_answers(page, session)
                 assert join(page, session, "show", [None, *SHOWN]).status == 200
                 [answer] = await_answers(page, session)

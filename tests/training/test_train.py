@@ -15,15 +15,17 @@ import torch
 from torch import Tensor
 
 from pointmcd.__main__ import main
+from pointmcd.data.augmentation import move_images
 from pointmcd.data.point_set import PointSet
+from pointmcd.evaluation.teacher import teacher_predict
 from pointmcd.networks.student import Student
 from pointmcd.networks.teachers.classification import ClassificationTeacher
 from pointmcd.records import CheckpointError, ShapeError
-from pointmcd.training import experiment
-from pointmcd.training import loop as train
-from pointmcd.training.classification import move_images, teacher_predict, train_student, train_teacher
+from pointmcd.tasks import classification
+from pointmcd.training import experiment, loop, steps
 from pointmcd.training.loop import Run, fit, learning_rate
-from pointmcd.training.recipes import RECIPES, Recipe, get_recipe
+from pointmcd.training.recipes import RECIPES, StudentRecipe, get_recipe
+from pointmcd.training.steps import train_student, train_teacher
 from pointmcd.weights.manifest import read_manifest
 from tests.conftest import write_point_set
 
@@ -55,8 +57,24 @@ def test_the_paper_recipe_has_the_papers_numbers(network: str) -> None:
 
 
 def test_every_network_has_both_recipes_and_each_says_its_source() -> None:
-    assert set(RECIPES) == {(network, name) for network in PAPER for name in ("paper", "cpu")}
+    networks = {*PAPER, "pointnet2", "curvenet"}
+    assert set(RECIPES) == {(network, name) for network in networks for name in ("paper", "cpu")}
     assert all(recipe.source and recipe.name == name for (_, name), recipe in RECIPES.items())
+
+
+def test_a_new_field_with_a_default_keeps_the_key_of_a_run_and_another_number_changes_it(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Grown(StudentRecipe):
+        momentum: float = 0.9
+
+    run = Run(tmp_path, 0, torch.device("cpu"), identity={"data": "x"})
+    grown = Grown(**vars(TINY))
+    assert loop._run_key(grown, run) == loop._run_key(TINY, run)
+    assert loop._run_key(replace(TINY, source="elsewhere"), run) == loop._run_key(TINY, run)
+    for other in (replace(grown, momentum=0.8), replace(TINY, shift=0.1), replace(TINY, epochs=4)):
+        assert loop._run_key(other, run) != loop._run_key(TINY, run)
+    assert loop._run_key(TINY, replace(run, seed=1)) != loop._run_key(TINY, run)
+    assert loop._run_key(TINY, replace(run, identity={"data": "y"})) != loop._run_key(TINY, run)
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
@@ -83,16 +101,16 @@ def test_the_rate_rises_to_its_peak_while_warming_up() -> None:
 def test_visibility_is_unpacked_as_it_was_packed() -> None:
     seen = np.random.default_rng(0).random((3, 4, 37)) < 0.5
     packed = torch.from_numpy(np.packbits(seen, axis=-1))
-    assert np.array_equal(train._unpack(packed, 37).numpy(), seen)
+    assert np.array_equal(steps._unpack(packed, 37).numpy(), seen)
 
 
 def test_random_views_are_distinct_and_all_of_them_come_in_order() -> None:
     generator = torch.Generator().manual_seed(0)
-    few = train._random_views(200, 12, 4, generator)
+    few = steps._random_views(200, 12, 4, generator)
     assert few.shape == (200, 4)
     assert all(len(set(row)) == 4 for row in few.tolist())
     assert set(few.flatten().tolist()) == set(range(12))
-    assert train._random_views(2, 12, 12, generator).tolist() == [list(range(12))] * 2
+    assert steps._random_views(2, 12, 12, generator).tolist() == [list(range(12))] * 2
 
 
 def test_moved_images_keep_their_size_and_let_black_in() -> None:
@@ -137,7 +155,13 @@ class Task:
     teacher_views: np.ndarray
 
     def run(
-        self, folder: Path, *, seed: int = 0, plain: bool = False, recipe: Recipe = TINY, encoder: str = "pointnet"
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        plain: bool = False,
+        recipe: StudentRecipe = TINY,
+        encoder: str = "pointnet",
     ) -> dict[str, Tensor]:
         model = train_student(
             self.data, self.visibility, self.teacher_views, self.data.subset(np.arange(4)), recipe,
@@ -244,15 +268,21 @@ def killed_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]
 
 
 @pytest.mark.parametrize(
-    ("name", "calls"),
-    [("distillation_loss", 1), ("distillation_loss", 4), ("distillation_loss", 6), ("_log", 1), ("predict", 1)],
+    ("where", "name", "calls"),
+    [
+        (steps, "distillation_loss", 1),
+        (steps, "distillation_loss", 4),
+        (steps, "distillation_loss", 6),
+        (loop, "_log", 1),
+        (classification, "predict", 1),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     task: Task, whole_run: tuple[Path, dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    name: str, calls: int,
+    where: Any, name: str, calls: int,
 ) -> None:  # fmt: skip
     with monkeypatch.context() as patched:
-        patched.setattr(train, name, killed_after(calls, getattr(train, name)))
+        patched.setattr(where, name, killed_after(calls, getattr(where, name)))
         with pytest.raises(Killed):
             task.run(tmp_path)
     assert same(task.run(tmp_path), whole_run[1])
@@ -274,7 +304,7 @@ def test_a_run_killed_between_log_and_checkpoint_logs_each_epoch_once(
 def test_a_finished_run_is_not_trained_again(
     task: Task, whole_run: tuple[Path, dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "distillation_loss", killed_after(0, train.distillation_loss))
+    monkeypatch.setattr(steps, "distillation_loss", killed_after(0, steps.distillation_loss))
     assert same(task.run(whole_run[0]), whole_run[1])
 
 
@@ -306,7 +336,7 @@ def test_a_damaged_checkpoint_is_refused_with_a_sentence(
 ) -> None:
     whole = (whole_run[0] / "checkpoint.pt").read_bytes()
     if content == "other names":
-        train._write_state(tmp_path / "checkpoint.pt", {"state": [1]})
+        loop._write_state(tmp_path / "checkpoint.pt", {"state": [1]})
     else:
         (tmp_path / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"is damaged; remove it to train from the start\.$"):
@@ -361,11 +391,11 @@ def test_a_step_of_the_teacher_uploads_its_own_renders_and_no_others(monkeypatch
         uploaded.append(tuple(tensor.shape))
         return tensor
 
-    monkeypatch.setattr(train, "upload", noted)
+    monkeypatch.setattr(steps, "upload", noted)
     recipe = replace(RECIPES["teacher", "cpu"], views_per_step=2, input_size=32)
     model = ClassificationTeacher(backbone="slim_resnet18", input_size=32, classes=2)
     renders = np.zeros((40, 3, 32, 32), dtype=np.uint8)
-    loss = train.teacher_loss(model, np.zeros(40, dtype=np.int64), renders, recipe)
+    loss = steps.teacher_loss(model, np.zeros(40, dtype=np.int64), renders, recipe)
     loss(torch.arange(4), torch.Generator().manual_seed(0))
     assert [shape for shape in uploaded if shape[2:] == (32, 32)] == [(4, 2, 32, 32)]
 
@@ -409,12 +439,13 @@ def run(*arguments: object) -> int:
 
 def test_the_commands_leave_a_teacher_and_a_matched_pair(trained: Trained) -> None:
     entries = read_manifest(trained.weights)
-    assert list(entries) == ["pointnet", "pointnet_plain", "teacher"]
+    assert list(entries) == ["teacher", "pointnet", "pointnet_plain"]
+    assert entries["pointnet_plain"].key == ("classification", "pointnet", "plain", "seed0")
     distilled, plain = entries["pointnet"], entries["pointnet_plain"]
     differs = {key for key in distilled.training if distilled.training[key] != plain.training[key]}
     assert differs <= {"command", "hours"}
     assert distilled.training["teacher"] == entries["teacher"].sha256
-    assert distilled.network | {"isolate_views": True} == plain.network
+    assert distilled.settings | {"isolate_views": True} == plain.settings
     assert distilled.training["shapes"] == 18 - 2
     assert distilled.training["class_names"] == ["box", "rod"]
     for entry in entries.values():
@@ -422,7 +453,7 @@ def test_the_commands_leave_a_teacher_and_a_matched_pair(trained: Trained) -> No
         assert entry.metrics["test_shapes"] == 6
         assert entry.metrics["validation_shapes"] == 2
         assert entry.training["epochs"] == 2
-        assert "ModelNet40" not in entry.data_licence
+        assert "ModelNet40" not in entry.licence
 
 
 def test_a_plain_run_never_goes_on_from_a_distilled_one(

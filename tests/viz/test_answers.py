@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.analysis_fixture import make_analysis
 from tests.browser import needs_chromium
 from tests.viewer_page import choose, give, settle, viewer_page
-from viz.bundle import ROLES, asks_plain, make_bundle
+from viz.bundle import ROLES, make_bundle
+from viz.page.winners import kept_predictor
 from viz.theme import DARK, LIGHT
 
 VIEWER = Path(__file__).parents[2] / "viz" / "viewer"
@@ -49,10 +52,14 @@ def test_every_role_has_a_colour_in_both_themes() -> None:
     assert [role for role in ROLES if role not in LIGHT or role not in DARK] == []
 
 
-def test_a_question_about_an_unknown_answer_is_not_answered_by_another_one() -> None:
-    assert [asks_plain({"answer": key}) for key in ("distilled", "plain")] == [False, True]
-    with pytest.raises(KeyError):
-        asks_plain({"answer": THIRD})
+def test_a_question_about_an_unknown_answer_is_not_answered_by_another_one(random_models: Any) -> None:
+    points = base64.b64encode(np.zeros((8, 3), dtype="<f4").tobytes()).decode("ascii")
+    ask = kept_predictor(lambda: random_models)
+    answered = {
+        key: ask({"student": "pointnet", "answer": key, "points": points}) for key in ("distilled", "plain", THIRD)
+    }
+    assert answered[THIRD] == {}
+    assert sorted(answered["distilled"]) == sorted(answered["plain"]) == ["label", "probability"]
 
 
 @pytest.mark.browser

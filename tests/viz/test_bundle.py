@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import json
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointmcd.records import Analysis, Prediction
+from pointmcd.analysis.findings import DOMAIN_RULE, domain_note
+from pointmcd.records import Analysis
 from pointmcd.scene.render import render_points
-from tests.analysis_fixture import make_analysis
-from viz.bundle import DOMAIN_RULE, domain_note, make_bundle
+from tests.analysis_fixture import edited, make_analysis
+from viz.bundle import make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +47,13 @@ def answers_of(bundle: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_first_answers(analysis: Analysis, *, teacher: int, distilled: int, plain: int, sure: float) -> Analysis:
-    def answer(prediction: Prediction, label: int) -> Prediction:
-        others = (1 - sure) / (len(prediction.logits) - 1)
-        probabilities = np.full(len(prediction.logits), others, dtype=np.float32)
+    def logits(label: int) -> np.ndarray:
+        classes = len(analysis.class_names)
+        probabilities = np.full(classes, (1 - sure) / (classes - 1), dtype=np.float32)
         probabilities[label] = sure
-        return dataclasses.replace(prediction, logits=np.log(probabilities))
+        return np.log(probabilities)
 
-    assert analysis.plain is not None
-    return dataclasses.replace(
-        analysis,
-        teacher=answer(analysis.teacher, teacher),
-        student=dataclasses.replace(analysis.student, prediction=answer(analysis.student.prediction, distilled)),
-        plain=dataclasses.replace(analysis.plain, prediction=answer(analysis.plain.prediction, plain)),
-    )
+    return edited(analysis, logits={"teacher": logits(teacher), "distilled": logits(distilled), "plain": logits(plain)})
 
 
 def test_the_mask_survives_bit_by_bit(analysis: Analysis, bundle: dict[str, Any]) -> None:
@@ -117,8 +111,8 @@ def test_a_view_that_sees_nothing_has_no_winners() -> None:
     winners[1] = -1
     alignment = analysis.student.alignment.copy()
     alignment[1] = 0
-    student = dataclasses.replace(analysis.student, winners=winners, alignment=alignment)
-    packed = answers_of(make_bundle(dataclasses.replace(analysis, student=student)))["distilled"]["student"]
+    blind = edited(analysis, pooling={"winners": winners}, alignment=alignment)
+    packed = make_bundle(blind)["answers"][1]["student"]
     rows = decode(packed["rows"])
     assert rows[2] == rows[1]
 
@@ -138,7 +132,7 @@ def test_without_plain_weights_nothing_is_said_of_a_plain_student() -> None:
 
 def test_the_bundle_of_2048_points_and_16_views_is_under_300_kilobytes() -> None:
     analysis = make_analysis(points=2048, views=16, colors=True)
-    analysis = dataclasses.replace(analysis, renders=render_points(analysis.cloud.points, analysis.cameras))
+    analysis = edited(analysis, renders=render_points(analysis.cloud.points, analysis.cameras))
     assert len(json.dumps(make_bundle(analysis))) < 300_000
 
 

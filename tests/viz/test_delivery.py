@@ -46,8 +46,9 @@ def imported_by(name: str) -> set[str]:
 def test_every_module_is_asked_for_with_the_page_and_none_besides(page: Any) -> None:
     with ask(page, "/") as answer:
         html = answer.read().decode("utf-8")
-    early = re.findall(r'<link rel="modulepreload" href="([^"]+)">', html)
-    assert sorted(early) == sorted(f"{MODULE_FOLDER[1:]}/{name}" for name in imported_by(ENTRY))
+    # Gradio puts them into the head from its configuration, before it makes the first component.
+    early = re.findall(rf'rel=\\"modulepreload\\" href=\\"{MODULE_FOLDER[1:]}/(\w+\.js)', html)
+    assert sorted(early) == sorted(imported_by(ENTRY))
     assert imported_by(ENTRY) == set(MODULES)
 
 

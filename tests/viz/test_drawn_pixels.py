@@ -12,6 +12,7 @@ import pytest
 import app
 from tests.browser import chromium, needs_chromium, watch
 from tests.pictures import difference, picture_of, read_picture
+from viz.page.examples import examples
 
 pytestmark = needs_chromium
 
@@ -98,7 +99,7 @@ def wait_until_shown(page: Any, name: str = "") -> None:
 
 def choose(page: Any, key: str) -> None:
     page.get_by_alt_text(key, exact=True).click()
-    wait_until_shown(page, app.examples()[key].name)
+    wait_until_shown(page, examples()[key].name)
 
 
 def send(page: Any, file: Path) -> None:
@@ -247,7 +248,7 @@ def test_the_picture_that_is_downloaded_is_the_stage(visitors: Visitors, tmp_pat
 
 
 def another_shape(page: Any, rng: np.random.Generator) -> str:
-    others = [key for key, path in app.examples().items() if path.name != page.evaluate("() => pointmcdViewer.name")]
+    others = [key for key, path in examples().items() if path.name != page.evaluate("() => pointmcdViewer.name")]
     key = str(rng.choice(others))
     choose(page, key)
     return key

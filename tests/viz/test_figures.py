@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pointmcd.records import Analysis, Prediction
-from tests.analysis_fixture import make_analysis
+from pointmcd.records import Analysis
+from tests.analysis_fixture import edited, make_analysis
 from viz.figures import overview
 
 
@@ -48,7 +47,7 @@ def test_every_panel_has_a_title_and_every_scale_its_unit(figure: Figure) -> Non
 
 def test_a_name_with_dollars_is_text_and_the_figure_can_be_saved(analysis: Analysis) -> None:
     file = io.BytesIO()
-    overview(replace(analysis, name="a$\\bad{$ $<script>.off", plain=None)).savefig(file, dpi=50)
+    overview(edited(analysis, name="a$\\bad{$ $<script>.off", without=["plain"])).savefig(file, dpi=50)
     assert Image.open(file).width == 550
 
 
@@ -56,15 +55,11 @@ def test_a_name_with_dollars_is_text_and_the_figure_can_be_saved(analysis: Analy
 def test_with_few_classes_each_bar_has_its_own_label(analysis: Analysis, classes: int) -> None:
     names = ("box", "rod", "plate", "cone", "ring")[:classes]
 
-    def answer(first: int) -> Prediction:
-        logits = np.roll(np.arange(classes, 0, -1, dtype=np.float32), first)
-        return replace(analysis.teacher, logits=logits, view_logits=np.tile(logits, (12, 1)))
+    def answer(first: int) -> np.ndarray:
+        return np.roll(np.arange(classes, 0, -1, dtype=np.float32), first)
 
-    assert analysis.plain is not None
-    few = replace(
-        analysis, class_names=names, teacher=answer(0),
-        student=replace(analysis.student, prediction=answer(1)), plain=replace(analysis.plain, prediction=answer(0)),
-    )  # fmt: skip
+    few = edited(analysis, class_names=names, logits={"teacher": answer(0), "distilled": answer(1), "plain": answer(0)})
+    assert few.plain is not None
     (axes,) = [axes for axes in overview(few).axes if axes.get_title() == "Predictions"]
     labels = dict(zip(axes.get_yticks().tolist(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
     predictions = (few.teacher, few.student.prediction, few.plain.prediction)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pointmcd.analysis.analyze import analyze
 from pointmcd.analysis.export import save_arrays, summary
 from pointmcd.records import Analysis, Renders, Shape
 from pointmcd.weights.models import Models
-from tests.analysis_fixture import make_analysis
+from tests.analysis_fixture import edited, make_analysis
 from tests.browser import needs_chromium
 from tests.viewer_page import choose, viewer_page
 from viz.bundle import make_bundle
@@ -39,7 +38,7 @@ def with_maps(maps: list[Any], *, shape_pixels: np.ndarray | None = None) -> Ana
         index=np.tile(np.where(covered, 0, -1), (len(maps), 1, 1)),
         source="points",
     )
-    return replace(analysis, heat_maps=np.array(maps, dtype=np.float32), renders=renders)
+    return edited(analysis, heat_maps=np.array(maps, dtype=np.float32), renders=renders)
 
 
 def left(pixels: int) -> np.ndarray:

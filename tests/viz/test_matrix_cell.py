@@ -16,6 +16,7 @@ from pointmcd.analysis.analyze import analyze
 from pointmcd.analysis.explain import cell_shares
 from pointmcd.records import Analysis, CheckpointError, Shape, ShapeError
 from pointmcd.weights.models import Models
+from tests.analysis_fixture import edited
 from tests.browser import needs_chromium
 from tests.viewer_page import choose, give, settle, viewer_page
 from tests.viz.test_viewer_browser import colors_on_screen
@@ -134,7 +135,7 @@ def page(analysis: Analysis, small: Analysis, cells: Cells) -> Iterator[Any]:
     values = {
         "ball": {**make_bundle(analysis), "ticket": ticket},
         "small": {**make_bundle(small), "ticket": cells.ticket_for(small)},
-        "forgotten": {**make_bundle(replace(analysis, name="forgotten.xyz")), "ticket": "forgotten"},
+        "forgotten": {**make_bundle(edited(analysis, name="forgotten.xyz")), "ticket": "forgotten"},
     }
     with viewer_page(values, explain_cell=explain_cell) as opened:
         yield opened

@@ -98,9 +98,9 @@ def test_damaged_features_of_the_teacher_are_refused(damage: str, clouds: np.nda
 
 def lists(change: Callable[[dict[str, Any]], object]) -> Damage:
     def damage(path: Path) -> None:
-        listing = json.loads(path.read_text())
-        change(listing)
-        path.write_text(json.dumps(listing))
+        entries = {Path(entry["file"]).stem: entry for entry in json.loads(path.read_text())["networks"]}
+        change(entries)
+        path.write_text(json.dumps({"version": 1, "networks": list(entries.values())}))
 
     return damage
 
@@ -111,18 +111,21 @@ OF_MANIFESTS: dict[str, Damage] = {
     "a list": lambda path: path.write_text("[1]"),
     "no text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "too deep": lambda path: path.write_text("[" * 100_000),
-    "a billion classes": lists(lambda listing: listing["pointnet"]["network"].update(classes=10**9)),
-    "no classes": lists(lambda listing: listing["pointnet"]["network"].update(classes=0)),
-    "classes in words": lists(lambda listing: listing["pointnet"]["network"].update(classes="40")),
-    "a huge embedding": lists(lambda listing: listing["teacher"]["network"].update(teacher_dim=10**9)),
+    "a billion classes": lists(lambda listing: listing["pointnet"]["settings"].update(classes=10**9)),
+    "no classes": lists(lambda listing: listing["pointnet"]["settings"].update(classes=0)),
+    "classes in words": lists(lambda listing: listing["pointnet"]["settings"].update(classes="40")),
+    "a huge embedding": lists(lambda listing: listing["teacher"]["settings"].update(teacher_dim=10**9)),
     "a string for names": lists(lambda listing: listing["pointnet"]["training"].update(class_names="chair")),
     "numbers for names": lists(lambda listing: listing["pointnet"]["training"].update(class_names=[1, 2])),
-    "a string for a network": lists(lambda listing: listing["pointnet"].update(network="pointnet")),
+    "a string for a network": lists(lambda listing: listing["pointnet"].update(settings="pointnet")),
     "a number for a hash": lists(lambda listing: listing["pointnet"].update(sha256=3)),
     "no hash": lists(lambda listing: listing["pointnet"].pop("sha256")),
-    "a list for a licence": lists(lambda listing: listing["pointnet"].update(data_licence=[])),
+    "a list for a licence": lists(lambda listing: listing["pointnet"].update(licence=[])),
     "a file elsewhere": lists(lambda listing: listing["pointnet"].update(file="../x.safetensors")),
-    "two teachers": lists(lambda listing: listing.update(a=listing["teacher"], b=listing.pop("teacher"))),
+    "an unknown role": lists(lambda listing: listing["pointnet"].update(role="critic")),
+    "a later version": lambda path: path.write_text('{"version": 2, "networks": []}'),
+    "a version in words": lambda path: path.write_text('{"version": "1"}'),
+    "the same twice": lists(lambda listing: listing.update(a=listing["teacher"], b=listing.pop("teacher"))),
 }
 
 

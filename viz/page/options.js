@@ -19,6 +19,13 @@ document.addEventListener('blur', (event) => {
   input.value = String(kept);
   input.dispatchEvent(new Event('input', { bubbles: true }));
 }, true);
+// A number that is not there yet, or outside of the limits, stays in its box until then: what waits for an earlier answer
+// would send it, and be refused.
+const isWhole = (input) => input.value !== '' && !input.validity.badInput && !input.validity.rangeUnderflow
+  && !input.validity.rangeOverflow;
+document.addEventListener('input', (event) => {
+  if (box(event) && !isWhole(event.target)) event.stopPropagation();
+}, true);
 // Gradio tells that a slider was moved by the pointer or that a box was left, and of keys nothing until then. So a
 // pause counts as leaving the box; half a number (51 of 512) is not yet one of the slider's, and waits.
 let pause = 0;
@@ -29,8 +36,7 @@ document.addEventListener('input', (event) => {
   if (input.matches('[type="range"]:active')) return; // a pointer holds it, and will let it go
   pause = setTimeout(() => {
     const left = input.closest('.block').querySelector('input[type="number"]');
-    const { badInput, rangeUnderflow, rangeOverflow } = left.validity;
-    if (left.value !== '' && !badInput && !rangeUnderflow && !rangeOverflow) left.dispatchEvent(new FocusEvent('blur'));
+    if (isWhole(left)) left.dispatchEvent(new FocusEvent('blur'));
   }, PAUSE_MS);
 }, true);
 const closeHelp = (except) => document.querySelectorAll('.section-title details[open]').forEach((details) => {

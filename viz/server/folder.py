@@ -1,4 +1,4 @@
-"""Where does this process keep what it must not leave behind?"""
+"""Where does this process keep files that it must not leave behind?"""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _REMOVAL_S = 1.0  # a thread that is still writing may put a file into a folder 
 
 
 class OwnFolder:
-    """A folder of this process alone, locked for as long as it lives; others' that nobody holds any more are swept.
+    """A folder of this process alone, locked while it lives; folders of ended processes are swept.
 
-    The lock goes with the process, whatever ends it: so no server takes away what another one is using.
+    The lock ends with the process, however it ends, so no server deletes what another one is using.
 
     Args:
-        above: Where the folders of all this user's servers lie; by default in the system's folder for such things.
+        above: Where the folders of all this user's servers lie; the system's temporary folder by default.
 
     Raises:
         OSError: That folder is somebody else's.
@@ -34,7 +34,7 @@ class OwnFolder:
         if above.is_symlink() or above.stat().st_uid != os.getuid():
             raise OSError(f"{above} is somebody else's: set TMPDIR to a folder of your own.")
         with (above / "lock").open("w") as door:
-            fcntl.flock(door, fcntl.LOCK_EX)  # so that nobody sweeps a folder that is only half made
+            fcntl.flock(door, fcntl.LOCK_EX)  # so that no other server sweeps a half-made folder
             for folder in above.iterdir():
                 if folder.is_dir() and not folder.is_symlink() and _is_left(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -46,16 +46,16 @@ class OwnFolder:
 
     @property
     def uploads(self) -> Path:
-        """What visitors send, and what is made for them to take away."""
+        """Return the folder of what visitors send and download."""
         return self.path / "uploads"
 
     @property
     def reading(self) -> Path:
-        """What is on its way: forms that are still arriving, files that are being read."""
+        """Return the folder of forms still arriving and files being read."""
         return self.path / "reading"
 
     def remove(self) -> None:
-        """Delete all that is in it, and itself."""
+        """Delete the folder with everything in it."""
         until = time.monotonic() + _REMOVAL_S
         while self.path.exists() and time.monotonic() < until:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -63,7 +63,7 @@ class OwnFolder:
 
 
 def _is_left(folder: Path) -> bool:
-    """Say whether no process holds the folder any more."""
+    """Say whether the folder's process has ended."""
     try:
         with (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,7 +85,7 @@ def own_folder() -> OwnFolder:
 def leave_nothing_on_signals() -> None:
     """End the process at once on SIGTERM and SIGINT, and leave neither files nor readers behind.
 
-    A reader ends by itself when the process that waits for it is gone. Whatever is being computed is for nobody now.
+    A reader ends by itself when the process that waits for it is gone. Nobody is waiting for what is being computed.
     """
     folder = own_folder()
     tempfile.tempdir = str(folder.reading)

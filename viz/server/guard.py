@@ -1,4 +1,4 @@
-"""Which requests reach Gradio, and what is said in its answers?"""
+"""Which requests reach Gradio, and what do its answers reveal?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 from viz.server.mishaps import tell
@@ -54,13 +55,18 @@ class Refused(Exception):
         self.headers = {name.replace("_", "-"): text for name, text in headers.items()}
 
 
+def guarded(settings: Settings, names: Names, sessions: Sessions) -> Middleware:
+    """Put a `Guard` before the page."""
+    return Middleware(Guard, settings=settings, names=names, sessions=sessions)
+
+
 class Guard:
     """Stands before the page: an ASGI application around Gradio's.
 
     Args:
         app: Gradio's.
         settings: Which names are answered, and who may ask.
-        names: Of the files that may be asked for.
+        names: Names of the files that may be asked for.
         sessions: Who is here.
     """
 
@@ -88,7 +94,7 @@ class Guard:
             await _answer(refused, scope, incoming, outgoing)
         except Busy as busy:
             await _answer(Refused(503, str(busy), Retry_After="5"), scope, incoming, outgoing)
-        except Exception as error:  # noqa: BLE001  an answer for whatever a stranger's request makes Gradio trip over
+        except Exception as error:  # noqa: BLE001  Gradio may trip over a stranger's request in any way
             if incoming.left:
                 return
             tell(error, f"{scope['method']} {scope['path'][:80]!r}")
@@ -116,7 +122,7 @@ class Guard:
             raise Refused(404, "There is nothing at this address.")
 
     async def _ask(self, scope: MutableMapping[str, Any], path: str, client: str, receive: Receive, send: Send) -> None:
-        """Pass a question on: small, with no file in it but the sender's own, and with a place to wait in."""
+        """Pass on a question if it is small, names only the sender's own files, and has a place in the queue."""
         question = await _read_question(receive)
         try:
             question = self._names.real_files(question)
@@ -134,7 +140,7 @@ class Guard:
         if not _QUEUED.fullmatch(path):
             await self._app(scope, _replay(body, receive), send)
             return
-        async with self._joining:  # between counting and queueing, nobody else comes in
+        async with self._joining:  # no other question comes in between counting and queueing
             await self._find_place(session, client)
             await self._app(scope, _replay(body, receive), send)
 
@@ -149,7 +155,7 @@ class Guard:
         return self._sessions.check_place(session, client)
 
     def _checked_headers(self, scope: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
-        """Check the host's name and take away what else could say where the page stands."""
+        """Check the host's name, and drop other headers that claim where the page is served."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
@@ -161,14 +167,14 @@ class Guard:
         return [(b"host", host.encode("latin-1")), *(pair for pair in scope["headers"] if pair[0] not in drop)]
 
     def _path(self, scope: MutableMapping[str, Any]) -> str:
-        """The path below the page's root, whether or not the proxy has taken that away."""
+        """Return the path below the page's root, whether or not the proxy has stripped the root."""
         path: str = scope["path"]
         root = self._settings.root_path
         return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
 
     def _check_password(self, scope: MutableMapping[str, Any], path: str) -> None:
         wanted = self._settings.password
-        if not wanted or path == f"{API}/startup-events":  # Gradio asks that of itself when it starts
+        if not wanted or path == f"{API}/startup-events":  # Gradio asks itself this when it starts
             return
         kind, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
         expected = base64.b64encode(f"{USER}:{wanted}".encode())
@@ -197,7 +203,7 @@ class _Incoming:
 
 
 class _Outgoing:
-    """Adds the headers, and puts names where paths stand; a stated length waits for its body, which may get shorter."""
+    """Adds headers and replaces paths with names; a stated length waits for its body, which may get shorter."""
 
     def __init__(self, send: Send, headers: dict[str, str], names: Names) -> None:
         self._send, self._headers, self._names = send, headers, names
@@ -256,7 +262,7 @@ def _with_body_length(scope: MutableMapping[str, Any], body: bytes) -> MutableMa
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give a body that was read once more, then whatever comes after it."""
+    """Replay a body that was already read, then pass on what follows."""
     given = False
 
     async def replayed() -> Message:

@@ -1,4 +1,4 @@
-"""What does the server have to know of Gradio's insides? All that is not documented there is touched here alone."""
+"""What does the server need to know about Gradio's insides? Only this file touches what Gradio does not document."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from viz.server.mishaps import BriefTraceback
 
 
 class Inside:
-    """A look into a page's queue and its sessions.
+    """A view into a page's queue and sessions.
 
-    Written for Gradio 6.31; tests/page/test_server_sessions.py says which of these names went where it moves on.
+    Written for Gradio 6.31; tests/page/test_server_sessions.py fails where a later version moves one of these names.
 
     Args:
         page: A `gradio.Blocks` with a queue.
@@ -20,7 +20,7 @@ class Inside:
 
     def __init__(self, page: Any) -> None:
         self._page = page
-        # Its queue prints some forty lines for each answer that fails, which anybody can cause.
+        # Its queue prints some forty lines for each failed answer, and any visitor can cause one.
         vars(sys.modules[type(page._queue).__module__])["traceback"] = BriefTraceback
 
     def waiting(self) -> Iterator[tuple[str, str]]:
@@ -29,7 +29,7 @@ class Inside:
             yield event.session_hash, event.request.client.host if event.request.client else ""
 
     def forget(self, session: str) -> None:
-        """Let go of all that is kept for a session: what it chose, and answers that it never fetched."""
+        """Drop everything kept for a session: its choices, and answers it never fetched."""
         holder, queue = self._page.state_holder, self._page._queue
         holder.session_data.pop(session, None)
         holder.time_last_used.pop(session, None)

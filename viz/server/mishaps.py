@@ -1,4 +1,4 @@
-"""How does what goes wrong get into the log, without a stranger filling it?"""
+"""How do errors reach the log without letting a stranger fill it?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _told: set[tuple[str, str, int]] = set()
 
 
 def tell(error: BaseException, of: str) -> None:
-    """Log a mishap: whole where it is the first one at its place in the code, in one line from then on."""
+    """Log a mishap: in full the first time at its place in the code, in one line from then on."""
     frames = traceback.extract_tb(error.__traceback__)
     place = (type(error).__name__, frames[-1].filename, frames[-1].lineno or 0) if frames else ("", "", 0)
     first = place not in _told
@@ -21,7 +21,7 @@ def tell(error: BaseException, of: str) -> None:
 
 
 class BriefTraceback:
-    """Stands for the module `traceback` where another library prints whatever its visitors cause."""
+    """Replaces the module `traceback` where another library prints errors that visitors cause."""
 
     @staticmethod
     def print_exc() -> None:

@@ -1,4 +1,4 @@
-"""Which names do browsers see in place of this machine's paths?"""
+"""Which names do browsers see instead of this machine's paths?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PREFIX = "/-/"
 
 
 class Forbidden(Exception):
-    """A request names something that is not its sender's to open."""
+    """A request names a file that its sender may not open."""
 
 
 class Names:
-    """Folders and the names under which they are known outside: nothing else can be asked for.
+    """The folders that can be asked for, and the names they have outside.
 
     Args:
-        folders: By name. A folder that contains another comes after it.
+        folders: Folders by name. A folder that contains another comes after it.
         hidden: More folders that are named but not opened.
     """
 
@@ -31,7 +31,7 @@ class Names:
         ]
 
     def hide(self, body: bytes) -> bytes:
-        """Put the names where the paths stand."""
+        """Replace paths with names."""
         for path, name in self._spellings:
             body = body.replace(path, name)
         return body
@@ -40,7 +40,7 @@ class Names:
         """Find the file that a name stands for.
 
         Raises:
-            Forbidden: It is none of ours.
+            Forbidden: It is not one of ours.
         """
         if isinstance(name, str) and name.startswith(PREFIX) and "\0" not in name:
             first, *parts = PurePosixPath(name[len(PREFIX) :]).parts or ("",)
@@ -52,10 +52,10 @@ class Names:
         raise Forbidden
 
     def real_files(self, value: Any) -> Any:
-        """Put the paths where names of files stand in a question, and drop every address beside them.
+        """Replace the names of files in a question with paths, and drop every address beside them.
 
         Raises:
-            Forbidden: A file is named that is none of ours.
+            Forbidden: The question names a file that is not one of ours.
         """
         if isinstance(value, list):
             return [self.real_files(item) for item in value]

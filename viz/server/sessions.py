@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+# An analysis takes about 10 MB, and its shape what was read (five million points: 120 MB); the visitor who was
+# inactive longest is forgotten first.
+VISITS_KEPT = 100
 PLACES = 4  # in the queue, for one visitor
 PLACES_AN_ADDRESS = 64  # of the 128 in all: a class behind one router shares them
 LIVE_AN_ADDRESS = 60  # of the visits that are kept
 IDLE_S = 60  # a visit without an open page makes room this long after its last touch
-LEFT_S = 300  # and is let go of so long after it, though nobody needs the room
+LEFT_S = 300  # and ends this long after it, even if the room is not needed
 ANSWERS_KEPT = 128  # of calls without a session
 
 
 class Busy(Exception):
-    """There is no room now; the sentence says so."""
+    """There is no room now; the message says so."""
 
 
 @dataclass
@@ -29,14 +32,14 @@ class _Session:
 
 
 class Sessions:
-    """Admits visits, each known by its session hash, and forgets those that nobody looks at any more.
+    """Admits visits, each known by its session hash, and forgets those without an open page.
 
-    Whoever keeps a page open is never forgotten: a flood of invented hashes is refused, or replaces itself.
+    A visitor with an open page is never forgotten: a flood of invented hashes is refused, or replaces itself.
 
     Args:
         kept: Most visits at a time.
         waiting: Names the session and the address of everything that is in the queue or being worked on.
-        forget: Is told which session has made room.
+        forget: Called with the session that has made room.
         clock: Seconds; for tests.
     """
 
@@ -48,14 +51,14 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kept, self._waiting, self._forget, self._clock = kept, waiting, forget, clock
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the least lately used first
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the longest unused first
         self._calls: OrderedDict[str, None] = OrderedDict()
 
     def admit(self, session: str, address: str) -> None:
         """Let a session in, or in again.
 
         Raises:
-            Busy: All the places are taken by visits that somebody looks at, or has just touched.
+            Busy: Visits with an open page, or touched just now, take all the places.
         """
         self._let_in(session, address, lambda known: self._clock() - known.used > IDLE_S)
 
@@ -79,7 +82,7 @@ class Sessions:
         raise Busy("This server has as many visitors as it can take: try again in a minute.")
 
     def forget_left(self) -> None:
-        """Let go of the visits whose page was closed a while ago: each keeps some 7 MB of pictures."""
+        """Forget the visits whose page was closed a while ago: each keeps some 7 MB of pictures."""
         working = {session for session, _ in self._waiting()}
         for session, known in list(self._sessions.items()):
             if not known.pages and session not in working and self._clock() - known.used > LEFT_S:
@@ -102,7 +105,7 @@ class Sessions:
         if sum(known.pages > 0 for known in self._sessions.values() if known.address == address) >= LIVE_AN_ADDRESS:
             raise Busy("Too many pages are open at your address: close one, then reload.")
 
-        # A page goes before whatever never had one: else a flood of invented names would keep pages out.
+        # A page takes precedence over sessions that never had one: otherwise invented names would keep pages out.
         def idle_or_invented(known: _Session) -> bool:
             return not known.had_page or self._clock() - known.used > IDLE_S
 
@@ -116,13 +119,13 @@ class Sessions:
             known.used = self._clock()
 
     def has_page(self, session: str) -> bool:
-        """Say whether somebody looks at this visit now."""
+        """Say whether this visit has an open page."""
         return session in self._sessions and self._sessions[session].pages > 0
 
     def check_place(self, session: str, address: str) -> None:
-        """See that a visitor has a place left in the queue.
+        """Check that a visitor has a place left in the queue.
 
-        A visitor is a page, known by its session; all that comes from one address without a page is one visitor too.
+        A visitor is a page, known by its session; everything from one address without a page counts as one visitor.
 
         Raises:
             Busy: All are taken.

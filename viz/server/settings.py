@@ -1,4 +1,4 @@
-"""How is this server to be reached: under which names, behind which proxy, with which password?"""
+"""How can this server be reached: under which names, behind which proxy, with which password?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# A Space's page stands in a frame of the Hub's.
+# The Hub shows a Space's page in a frame.
 _SPACE_FRAMES = "https://huggingface.co https://*.hf.space"
-# A Space is reached through the platform's own proxies, which stand in private networks.
+# A Space is reached through the platform's own proxies, which run in private networks.
 SPACE_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.1"
 
 
@@ -26,9 +26,9 @@ class Settings:
         names: Host names that are answered, in lower case; "*.example.org" answers all below it, "*" every name.
         any_address: Whether literal addresses are answered; else only loopback ones.
         root_path: Where a reverse proxy has put the page: "/studio", or a whole address; "" for the root.
-        password: What a visitor has to give; "" for none. The user name is `USER`.
+        password: What a visitor must give; "" for none. The user name is `USER`.
         frames: Which pages may show this one in a frame.
-        trusts_proxy: Whether `X-Forwarded-Host` counts; the name in it has to be one of `names` all the same.
+        trusts_proxy: Whether `X-Forwarded-Host` counts; its name must still be one of `names`.
     """
 
     names: frozenset[str]
@@ -73,7 +73,7 @@ def settings_from(environ: Mapping[str, str], host: str) -> Settings:
 
 
 def forwarded_allow_ips(environ: Mapping[str, str] = os.environ) -> str:
-    """Say whose `X-Forwarded-For` uvicorn believes: nobody's, unless it is told or stands on a Space."""
+    """Say whose `X-Forwarded-For` uvicorn believes: nobody's, unless set or on a Space."""
     return environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES if environ.get("SPACE_ID") else "")
 
 
@@ -93,7 +93,7 @@ def _without_port(host: str) -> str:
 
 
 def free_port(host: str, first: int) -> int:
-    """Find the first port from `first` on that nobody listens on.
+    """Find the first free port from `first` on.
 
     Raises:
         OSError: There is none.

@@ -1,4 +1,4 @@
-"""What does the server put away while it runs, and when it ends?"""
+"""What does the server clean up while it runs, and when it ends?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY_S = 10
 
 
 def tidying(uploads: Uploads, sessions: Sessions) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Make the server's lifespan: files in bounds and left visits forgotten while it runs, its files go at the end."""
+    """Make the server's lifespan: limit files and forget closed visits while it runs, delete its files at the end."""
 
     async def tidy() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Where do visitors' files lie, how much may each of them send, and who clears up?"""
+"""Where are visitors' files kept, how much may each visitor send, and when are the files deleted?"""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from starlette.routing import Route
 
 from viz.server.names import PREFIX
 
+AGE_S = 7200  # then a visitor's file is deleted
+SWEEP_S = 600
 FILES_A_CLIENT = 64
 BYTES_A_CLIENT = 500 * 2**20
 BYTES_IN_ALL = 2 * 2**30
 UPLOADS_A_CLIENT = 4  # at once
 UPLOADS_IN_ALL = 16
-SILENCE_S = 30  # an upload that sends nothing for so long is given up
-_FORM_OVERHEAD = 2**16  # what a form with one file adds to it
+SILENCE_S = 30  # an upload that sends nothing for this long is aborted
+_FORM_OVERHEAD = 2**16  # what a form adds to its one file
 _TOO_BIG = "The file exceeds the maximum allowed size of {:.0f} MB: save a smaller version."
 _NAME = "uploads"
 
@@ -50,8 +52,8 @@ class Uploads:
     What a client sent first makes room for what it sends now; nobody else's files do.
 
     Attributes:
-        folder: Where they go; what programs of ours write beside them counts as one more client's.
-        largest: Bytes in a file.
+        folder: Where they go; what our own programs write there counts as one more client's.
+        largest: Most bytes in a file.
         age_s: Seconds after which a file is deleted.
     """
 
@@ -63,19 +65,19 @@ class Uploads:
     _progress: dict[str, _Progress] = field(default_factory=dict)
 
     def routes(self) -> list[Route]:
-        """Answer the two addresses at which Gradio's client sends files and asks how far they are."""
+        """Answer the two addresses where Gradio's client sends files and asks for their progress."""
         return [
             Route("/gradio_api/upload", self._take, methods=["POST"]),
             Route("/gradio_api/upload_progress", self._tell_progress),
         ]
 
     def clear(self) -> None:
-        """Delete what this server took."""
+        """Delete everything this server received."""
         for name in list(self._owners):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def make_room(self, client: str, coming: int) -> bool:
-        """Delete what is too old, and this client's oldest files as far as needed; say whether there is room now."""
+        """Delete old files, and this client's oldest ones as needed; say whether there is room now."""
         now, sizes, born = time.time(), {}, {}
         for kept in self.folder.iterdir():
             with contextlib.suppress(OSError):
@@ -124,7 +126,7 @@ class Uploads:
         counted = Request(request.scope, _counting(request.receive, self.largest + _FORM_OVERHEAD, progress))
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
             return PlainTextResponse("Send one file in a form.", 400)
-        # Starlette keeps what arrives in files that have no name: whatever happens, they vanish.
+        # Starlette keeps what arrives in unnamed files, which vanish whatever happens.
         async with counted.form(max_files=1, max_fields=8) as form:
             file = form.get("files")
             if not isinstance(file, UploadFile):
@@ -148,15 +150,14 @@ class Uploads:
             del self._progress[key]
 
     async def _tell_progress(self, request: Request) -> Response:
-        """Tell how far an upload is, as events; Gradio's page asks before or while it sends."""
+        """Report an upload's progress as events; Gradio's page asks before or while it sends."""
         key = request.query_params.get("upload_id", "")[:64]
         for _ in range(60):
             if key in self._progress:
                 break
             await asyncio.sleep(0.05)
-        else:
-            return PlainTextResponse("Upload not found", 404)
-        progress = self._progress[key]
+        # Where the browser refuses a file itself, it asks all the same, and nothing ever comes.
+        progress = self._progress.get(key, _Progress(done=True))
 
         async def events() -> AsyncIterator[str]:
             told = 0
@@ -172,7 +173,7 @@ class Uploads:
 
 
 class _TooBig(Exception):
-    """More came than may come."""
+    """More arrived than is allowed."""
 
 
 def _counting(
@@ -199,7 +200,7 @@ def _copy(file: UploadFile, path: Path) -> None:
 
 
 def _harmless(name: str) -> str:
-    """A file's own name without what a path could make of it; its ending stays."""
+    """Strip a file's name of everything with a meaning in a path; keep its ending."""
     name = re.sub(r"[^\w .()+-]+", "_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
     stem, dot, ending = name.rpartition(".")
     return f"{stem[:80]}{dot}{ending[:16]}" or "file"

@@ -1,6 +1,6 @@
 """Which shapes can be made without any download? Parametric bodies with exact part labels.
 
-`make_shape("chair")` is the usual chair, `make_shape("chair", variant=3)` another one, always the same.
+`make_shape("chair")` is the usual chair, `make_shape("chair", variant=3)` another one, the same each time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_shape(name: str, *, variant: int = 0, parameters: Mapping[str, Paramete
 
     Args:
         name: A key of `SHAPES`.
-        variant: 0 is the usual one; any other number draws every parameter at random, the same way each time.
+        variant: 0 is the usual shape; any other number draws every parameter at random, the same way each time.
         parameters: Values that replace those of the variant, by name; see `SyntheticShape.parameters`.
 
     Raises:

@@ -20,7 +20,7 @@ from pointmcd.data.synthetic.solids import (
 
 
 def laptop(dials: Dials) -> Parts:
-    """An open laptop, its hinge toward +Y."""
+    """Build an open laptop, its hinge toward +Y."""
     width, depth = dials.number("width", 0.36, 0.32, 0.4), dials.number("depth", 0.26, 0.23, 0.29)
     opening, thick = dials.number("opening", 105, 95, 120), dials.number("thickness", 0.016, 0.012, 0.022)
     half = width / 2
@@ -35,7 +35,7 @@ def laptop(dials: Dials) -> Parts:
 
 
 def keyboard(dials: Dials) -> Parts:
-    """A computer keyboard, flat and long along X."""
+    """Build a computer keyboard, flat and long along X."""
     width, depth = dials.number("width", 0.45, 0.4, 0.48), dials.number("depth", 0.16, 0.14, 0.19)
     front, back = dials.number("front height", 0.014, 0.01, 0.018), dials.number("back height", 0.024, 0.02, 0.032)
     half = width / 2
@@ -58,7 +58,7 @@ def keyboard(dials: Dials) -> Parts:
 
 
 def monitor(dials: Dials) -> Parts:
-    """A flat screen on a foot, looking toward -X."""
+    """Build a flat screen on a foot, looking toward -X."""
     width, height = dials.number("width", 0.52, 0.44, 0.58), dials.number("screen height", 0.34, 0.3, 0.38)
     thick, lift = dials.number("thickness", 0.05, 0.035, 0.07), dials.number("lift", 0.1, 0.06, 0.14)
     half, top = width / 2, lift + height
@@ -75,7 +75,7 @@ def monitor(dials: Dials) -> Parts:
 
 
 def radio(dials: Dials) -> Parts:
-    """A table radio with a handle and an aerial, its front toward -Y."""
+    """Build a table radio with a handle and an aerial, its front toward -Y."""
     width, height = dials.number("width", 0.32, 0.27, 0.38), dials.number("height", 0.19, 0.16, 0.22)
     depth, aerial = dials.number("depth", 0.1, 0.08, 0.13), dials.number("aerial", 0.2, 0.12, 0.26)
     half, front = width / 2, -depth / 2
@@ -96,7 +96,7 @@ def radio(dials: Dials) -> Parts:
 
 
 def xbox(dials: Dials) -> Parts:
-    """A game console standing upright, thin along X."""
+    """Build a game console standing upright, thin along X."""
     thick, depth = dials.number("thickness", 0.08, 0.065, 0.09), dials.number("depth", 0.26, 0.24, 0.28)
     height, waist = dials.number("height", 0.3, 0.28, 0.32), dials.number("waist", 0.012, 0.0, 0.016)
     levels = np.linspace(0, height, 9)
@@ -110,7 +110,7 @@ def xbox(dials: Dials) -> Parts:
 
 
 def guitar(dials: Dials) -> Parts:
-    """An acoustic guitar on its back, the neck toward +Y."""
+    """Build an acoustic guitar on its back, the neck toward +Y."""
     lower, upper = dials.number("lower bout", 0.19, 0.17, 0.21), dials.number("upper bout", 0.145, 0.13, 0.16)
     waist, body = dials.number("waist", 0.115, 0.1, 0.13), dials.number("body length", 0.48, 0.44, 0.52)
     depth, neck = dials.number("depth", 0.1, 0.06, 0.12), dials.number("neck length", 0.36, 0.33, 0.42)
@@ -145,7 +145,7 @@ def guitar(dials: Dials) -> Parts:
 
 
 def electric_guitar(dials: Dials) -> Parts:
-    """An electric guitar on its back with two horns, the neck toward +Y."""
+    """Build an electric guitar on its back with two horns, the neck toward +Y."""
     width, body = dials.number("body width", 0.33, 0.3, 0.36), dials.number("body length", 0.4, 0.37, 0.43)
     neck, depth = dials.number("neck length", 0.47, 0.42, 0.5), dials.number("depth", 0.045, 0.035, 0.05)
     w = width / 2
@@ -196,7 +196,7 @@ def electric_guitar(dials: Dials) -> Parts:
 
 
 def _keys(x0: Number, x1: Number, y0: Number, y1: Number, z: Number) -> Parts:
-    """A piano's white keys side by side with black ones on their far half."""
+    """Build a piano's white keys side by side with black ones on their far half."""
     count = 21
     pitch = (x1 - x0) / count
     for k in range(count):
@@ -207,7 +207,7 @@ def _keys(x0: Number, x1: Number, y0: Number, y1: Number, z: Number) -> Parts:
 
 
 def piano(dials: Dials) -> Parts:
-    """An upright piano, its keys toward -Y."""
+    """Build an upright piano, its keys toward -Y."""
     width, height = dials.number("width", 1.5, 1.42, 1.56), dials.number("height", 1.2, 1.1, 1.3)
     depth, shelf = dials.number("case depth", 0.36, 0.3, 0.4), dials.number("key shelf", 0.28, 0.24, 0.32)
     half, key = width / 2, dials.number("key height", 0.66, 0.62, 0.7)
@@ -235,7 +235,7 @@ def piano(dials: Dials) -> Parts:
 
 
 def grand_piano(dials: Dials) -> Parts:
-    """A grand piano with its lid up, its keys toward -Y."""
+    """Build a grand piano with its lid up, its keys toward -Y."""
     width, length = dials.number("width", 1.45, 1.4, 1.52), dials.number("length", 1.7, 1.55, 1.9)
     height, opening = dials.number("height", 0.98, 0.94, 1.02), dials.number("lid angle", 32, 26, 38)
     half, under = width / 2, height - 0.32

@@ -23,7 +23,7 @@ from pointmcd.data.synthetic.solids import (
 
 
 def bathtub(dials: Dials) -> Parts:
-    """An oval tub with a rim, long along Y."""
+    """Build an oval tub with a rim, long along Y."""
     length, width = dials.number("length", 1.7, 1.55, 1.85), dials.number("width", 0.8, 0.72, 0.9)
     height, taper = dials.number("height", 0.55, 0.48, 0.62), dials.number("taper", 0.78, 0.68, 0.88)
     yield (
@@ -61,7 +61,7 @@ def bathtub(dials: Dials) -> Parts:
 
 
 def toilet(dials: Dials) -> Parts:
-    """A toilet, its tank toward +Y."""
+    """Build a toilet, its tank toward +Y."""
     seat, tank = dials.number("seat height", 0.42, 0.39, 0.45), dials.number("tank top", 0.8, 0.74, 0.88)
     width, length = dials.number("bowl width", 0.37, 0.35, 0.41), dials.number("bowl length", 0.48, 0.44, 0.52)
     tank_width = dials.number("tank width", 0.46, 0.42, 0.5)
@@ -105,13 +105,13 @@ def toilet(dials: Dials) -> Parts:
 
 
 def _ring(outer: np.ndarray, inner: np.ndarray, height: Number) -> Solid:
-    """A flat ring between two outlines of equal length."""
+    """Build a flat ring between two outlines of equal length."""
     lift = np.array([0.0, 0.0, height])
     return ring_loft([outer, outer + lift, inner + lift, inner])
 
 
 def sink(dials: Dials) -> Parts:
-    """A kitchen sink: a rim, a basin hanging below it, a tap behind."""
+    """Build a kitchen sink: a rim, a basin hanging below it, a tap behind."""
     width, depth = dials.number("width", 0.6, 0.52, 0.72), dials.number("depth", 0.5, 0.45, 0.56)
     basin, rim = dials.number("basin depth", 0.19, 0.16, 0.23), dials.number("rim", 0.05, 0.03, 0.07)
     yield (
@@ -150,7 +150,7 @@ def sink(dials: Dials) -> Parts:
 
 
 def range_hood(dials: Dials) -> Parts:
-    """A cooker hood with its chimney at the wall toward +Y."""
+    """Build a cooker hood with its chimney at the wall toward +Y."""
     width, depth = dials.number("width", 0.9, 0.75, 1.05), dials.number("depth", 0.5, 0.45, 0.56)
     skirt, slope = dials.number("skirt", 0.05, 0.04, 0.08), dials.number("slope height", 0.22, 0.15, 0.28)
     chimney, height = dials.number("chimney width", 0.3, 0.25, 0.36), dials.number("height", 0.85, 0.7, 1.0)
@@ -164,7 +164,7 @@ def range_hood(dials: Dials) -> Parts:
 
 
 def mantel(dials: Dials) -> Parts:
-    """A fireplace: a chimney breast over an arched firebox, and the mantel shelf low before it, toward -Y."""
+    """Build a fireplace: a chimney breast over an arched firebox, and the mantel shelf low before it, toward -Y."""
     width, height = dials.number("width", 1.9, 1.65, 2.2), dials.number("height", 1.5, 1.3, 1.65)
     depth, surround = dials.number("depth", 0.8, 0.65, 0.9), dials.number("surround depth", 0.12, 0.08, 0.18)
     half, wall = width / 2, 0.06
@@ -183,7 +183,7 @@ def mantel(dials: Dials) -> Parts:
 
 
 def door(dials: Dials) -> Parts:
-    """A panelled door, thin along Y."""
+    """Build a panelled door, thin along Y."""
     width, height = dials.number("width", 0.9, 0.75, 1.0), dials.number("height", 2.05, 1.95, 2.15)
     thick, rows = dials.number("thickness", 0.045, 0.035, 0.06), dials.count("panel rows", 3, 2, 4)
     half = width / 2
@@ -200,7 +200,7 @@ def door(dials: Dials) -> Parts:
 
 
 def curtain(dials: Dials) -> Parts:
-    """Hanging curtains in folds on a rod, thin along Y: drawn, or tied back to both sides."""
+    """Build hanging curtains in folds on a rod, thin along Y: drawn, or tied back to both sides."""
     width, height = dials.number("width", 2.0, 1.8, 2.5), dials.number("height", 2.0, 1.8, 2.2)
     folds, swing = dials.count("folds", 8, 6, 9), dials.number("swing", 0.035, 0.025, 0.045)
     tied = dials.choice("style", "drawn", "tied") == "tied"
@@ -220,7 +220,7 @@ def curtain(dials: Dials) -> Parts:
 
 
 def stairs(dials: Dials) -> Parts:
-    """A straight flight climbing toward +Y, with or without rails."""
+    """Build a straight flight climbing toward +Y, with or without rails."""
     width, steps = dials.number("width", 0.9, 0.75, 1.1), dials.count("steps", 12, 9, 15)
     rise, tread = dials.number("rise", 0.18, 0.16, 0.19), dials.number("tread", 0.25, 0.23, 0.29)
     half = width / 2

@@ -11,7 +11,7 @@ from pointmcd.data.synthetic.solids import Number, box, cylinder, ellipse, frust
 
 
 def table(dials: Dials) -> Parts:
-    """A dining table, long along Y."""
+    """Build a dining table, long along Y."""
     length, width = dials.number("length", 1.6, 1.3, 2.0), dials.number("width", 0.85, 0.75, 0.95)
     height, leg = dials.number("height", 0.74, 0.66, 0.78), dials.number("leg width", 0.06, 0.045, 0.08)
     thick, apron = dials.number("top thickness", 0.035, 0.025, 0.05), dials.number("apron", 0.07, 0.05, 0.1)
@@ -38,7 +38,7 @@ def table(dials: Dials) -> Parts:
 
 
 def round_table(dials: Dials) -> Parts:
-    """A round or oval table on one turned column with four feet."""
+    """Build a round or oval table on one turned column with four feet."""
     length, width = dials.number("length", 1.2, 1.1, 1.7), dials.number("width", 1.2, 1.0, 1.25)
     height, column = dials.number("height", 0.74, 0.68, 0.78), dials.number("column radius", 0.06, 0.045, 0.08)
     yield "top", loft([ellipse(width, length, z=z, count=40) for z in (height - 0.035, height)])
@@ -50,7 +50,7 @@ def round_table(dials: Dials) -> Parts:
 
 
 def desk(dials: Dials) -> Parts:
-    """A writing desk with drawers left and right of the knees, its front toward -X."""
+    """Build a writing desk with drawers left and right of the knees, its front toward -X."""
     length, depth = dials.number("length", 1.5, 1.35, 1.75), dials.number("depth", 0.72, 0.62, 0.8)
     height, pedestal = dials.number("height", 0.75, 0.72, 0.79), dials.number("pedestal width", 0.4, 0.34, 0.46)
     half_x, half_y, under = depth / 2, length / 2, height - 0.04
@@ -84,7 +84,7 @@ def desk(dials: Dials) -> Parts:
 
 
 def _drawer_fronts(x: Number, half_y: Number, z0: Number, z1: Number, rows: int, columns: int) -> Parts:
-    """Drawer fronts with knobs on a wall at `x`, looking toward -X."""
+    """Build drawer fronts with knobs on a wall at `x`, looking toward -X."""
     for row in range(rows):
         for column in range(columns):
             low, high = z0 + (z1 - z0) * row / rows + 0.012, z0 + (z1 - z0) * (row + 1) / rows - 0.012
@@ -97,7 +97,7 @@ def _drawer_fronts(x: Number, half_y: Number, z0: Number, z1: Number, rows: int,
 
 
 def dresser(dials: Dials) -> Parts:
-    """A chest of drawers on short feet, its front toward -X."""
+    """Build a chest of drawers on short feet, its front toward -X."""
     length, depth = dials.number("length", 1.3, 1.05, 1.5), dials.number("depth", 0.5, 0.45, 0.55)
     height, feet = dials.number("height", 0.88, 0.78, 0.98), dials.number("feet", 0.08, 0.05, 0.12)
     half_x, half_y = depth / 2, length / 2
@@ -117,7 +117,7 @@ def dresser(dials: Dials) -> Parts:
 
 
 def night_stand(dials: Dials) -> Parts:
-    """A small cabinet: one drawer over an open compartment on four legs."""
+    """Build a small cabinet: one drawer over an open compartment on four legs."""
     length, depth = dials.number("length", 0.5, 0.44, 0.58), dials.number("depth", 0.42, 0.38, 0.46)
     height, leg = dials.number("height", 0.6, 0.54, 0.68), dials.number("leg height", 0.14, 0.1, 0.2)
     half_x, half_y, wall = depth / 2, length / 2, 0.022
@@ -137,7 +137,7 @@ def night_stand(dials: Dials) -> Parts:
 
 
 def wardrobe(dials: Dials) -> Parts:
-    """A tall cupboard with doors, its front toward -Y."""
+    """Build a tall cupboard with doors, its front toward -Y."""
     width, depth = dials.number("width", 1.7, 1.45, 2.0), dials.number("depth", 0.58, 0.5, 0.64)
     height, doors = dials.number("height", 2.05, 1.95, 2.25), dials.count("doors", 4, 3, 4)
     half_x, half_y = width / 2, depth / 2
@@ -161,7 +161,7 @@ def wardrobe(dials: Dials) -> Parts:
 
 
 def bookshelf(dials: Dials) -> Parts:
-    """An open shelf, its front toward -Y."""
+    """Build an open shelf, its front toward -Y."""
     width, height = dials.number("width", 1.0, 0.8, 1.5), dials.number("height", 1.9, 1.6, 2.1)
     depth, shelves = dials.number("depth", 0.3, 0.25, 0.36), dials.count("shelves", 5, 4, 6)
     half, wall = width / 2, 0.025
@@ -192,7 +192,7 @@ def bookshelf(dials: Dials) -> Parts:
 
 
 def tv_stand(dials: Dials) -> Parts:
-    """A long low stand with open compartments, its front toward -X."""
+    """Build a long low stand with open compartments, its front toward -X."""
     length, depth = dials.number("length", 1.5, 1.25, 1.8), dials.number("depth", 0.46, 0.4, 0.52)
     height, bays = dials.number("height", 0.5, 0.44, 0.58), dials.count("bays", 3, 2, 3)
     half_x, half_y, wall, foot = depth / 2, length / 2, 0.025, 0.06
@@ -212,7 +212,7 @@ def tv_stand(dials: Dials) -> Parts:
 
 
 def glass_box(dials: Dials) -> Parts:
-    """A show case: twelve bars and thin panes."""
+    """Build a show case: twelve bars and thin panes."""
     width, depth = dials.number("width", 1.0, 0.8, 1.2), dials.number("depth", 0.6, 0.5, 0.8)
     height, bar = dials.number("height", 0.6, 0.4, 0.75), dials.number("bar", 0.03, 0.02, 0.04)
     x, y, pane = width / 2, depth / 2, 0.004

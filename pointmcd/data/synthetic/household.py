@@ -9,7 +9,7 @@ from pointmcd.data.synthetic.solids import Number, Solid, arc, box, cylinder, el
 
 
 def bottle(dials: Dials) -> Parts:
-    """A wine bottle with its cork."""
+    """Build a wine bottle with its cork."""
     radius, height = dials.number("radius", 0.037, 0.034, 0.042), dials.number("height", 0.3, 0.27, 0.33)
     neck, shoulder = dials.number("neck radius", 0.014, 0.012, 0.016), dials.number("shoulder", 0.62, 0.52, 0.66)
     slope = dials.number("slope", 0.16, 0.08, 0.22)
@@ -30,7 +30,7 @@ def bottle(dials: Dials) -> Parts:
 
 
 def bowl(dials: Dials) -> Parts:
-    """An open bowl on a foot ring."""
+    """Build an open bowl on a foot ring."""
     radius, height = dials.number("radius", 0.14, 0.12, 0.16), dials.number("height", 0.07, 0.055, 0.09)
     wall, foot = dials.number("wall", 0.006, 0.004, 0.008), dials.number("foot radius", 0.05, 0.04, 0.06)
     rise = dials.number("roundness", 2.0, 1.6, 2.6)
@@ -42,12 +42,12 @@ def bowl(dials: Dials) -> Parts:
 
 
 def _tumbler(low: Number, high: Number, height: Number, wall: Number) -> Solid:
-    """An open tapered cup with a floor."""
+    """Build an open tapered cup with a floor."""
     return lathe([(0, 0), (low, 0), (high, height), (high - wall, height), (low - wall, wall), (0, wall)], sides=40)
 
 
 def cup(dials: Dials) -> Parts:
-    """A paper cup, wider at its rim."""
+    """Build a paper cup, wider at its rim."""
     low, high = dials.number("base radius", 0.033, 0.03, 0.036), dials.number("rim radius", 0.042, 0.039, 0.045)
     height = dials.number("height", 0.105, 0.09, 0.115)
     yield "body", _tumbler(low, high, height, dials.number("wall", 0.002, 0.0015, 0.003))
@@ -55,7 +55,7 @@ def cup(dials: Dials) -> Parts:
 
 
 def mug(dials: Dials) -> Parts:
-    """An open mug with a handle: its inside is seen only from above."""
+    """Build an open mug with a handle: its inside is seen only from above."""
     radius, height = dials.number("radius", 0.042, 0.038, 0.046), dials.number("height", 0.095, 0.085, 0.105)
     handle, wall = dials.number("handle", 0.03, 0.025, 0.034), dials.number("wall", 0.004, 0.003, 0.005)
     yield "body", _tumbler(radius * 0.97, radius, height, wall)
@@ -64,7 +64,7 @@ def mug(dials: Dials) -> Parts:
 
 
 def wine_glass(dials: Dials) -> Parts:
-    """A goblet on a stem."""
+    """Build a goblet on a stem."""
     radius, height = dials.number("radius", 0.046, 0.042, 0.05), dials.number("height", 0.125, 0.115, 0.135)
     stem, foot = dials.number("stem height", 0.045, 0.038, 0.052), dials.number("foot radius", 0.036, 0.032, 0.04)
     fullness = (0.12, 0.55, 0.78, 0.9, 0.97, 1.0, 1.0)
@@ -77,7 +77,7 @@ def wine_glass(dials: Dials) -> Parts:
 
 
 def vase(dials: Dials) -> Parts:
-    """A bellied vase with a narrow neck and a flaring lip."""
+    """Build a bellied vase with a narrow neck and a flaring lip."""
     height, belly = dials.number("height", 0.34, 0.28, 0.4), dials.number("belly radius", 0.085, 0.075, 0.1)
     neck, lip = dials.number("neck radius", 0.032, 0.026, 0.042), dials.number("lip radius", 0.052, 0.045, 0.06)
     foot, low = dials.number("foot radius", 0.05, 0.042, 0.058), dials.number("belly height", 0.48, 0.4, 0.6)
@@ -89,7 +89,7 @@ def vase(dials: Dials) -> Parts:
 
 
 def _smooth(radius: np.ndarray, height: np.ndarray, count: int) -> tuple[list[float], list[float]]:
-    """A Catmull-Rom curve through the knots of a profile."""
+    """Draw a Catmull-Rom curve through the knots of a profile."""
     points = np.stack([radius, height], axis=1)
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     curve = []
@@ -109,7 +109,7 @@ def _smooth(radius: np.ndarray, height: np.ndarray, count: int) -> tuple[list[fl
 
 
 def cone(dials: Dials) -> Parts:
-    """A plain cone."""
+    """Build a plain cone."""
     yield (
         "body",
         cylinder(
@@ -119,7 +119,7 @@ def cone(dials: Dials) -> Parts:
 
 
 def traffic_cone(dials: Dials) -> Parts:
-    """A road cone on its square plate."""
+    """Build a road cone on its square plate."""
     radius, height = dials.number("radius", 0.13, 0.11, 0.15), dials.number("height", 0.5, 0.45, 0.6)
     plate = dials.number("plate", 0.2, 0.18, 0.23)
     yield "plate", box((-plate, -plate, 0), (plate, plate, 0.03))
@@ -127,7 +127,7 @@ def traffic_cone(dials: Dials) -> Parts:
 
 
 def table_lamp(dials: Dials) -> Parts:
-    """A lamp with a conical shade on a turned stem."""
+    """Build a lamp with a conical shade on a turned stem."""
     height, shade = dials.number("height", 0.55, 0.48, 0.62), dials.number("shade radius", 0.17, 0.15, 0.2)
     top, base = dials.number("shade top radius", 0.1, 0.07, 0.14), dials.number("base radius", 0.09, 0.07, 0.11)
     rim = height - dials.number("shade height", 0.2, 0.16, 0.24)
@@ -139,7 +139,7 @@ def table_lamp(dials: Dials) -> Parts:
 
 
 def desk_lamp(dials: Dials) -> Parts:
-    """A work lamp with a jointed arm."""
+    """Build a work lamp with a jointed arm."""
     base, lower = dials.number("base radius", 0.1, 0.08, 0.12), dials.number("lower arm", 0.3, 0.25, 0.35)
     upper, shade = dials.number("upper arm", 0.28, 0.22, 0.32), dials.number("shade radius", 0.08, 0.065, 0.095)
     first, second = dials.number("first angle", 75, 65, 85), dials.number("second angle", 150, 140, 165)
@@ -154,7 +154,7 @@ def desk_lamp(dials: Dials) -> Parts:
 
 
 def _leaf(length: Number, width: Number, droop: Number) -> Solid:
-    """A pointed leaf along +X that bends down."""
+    """Build a pointed leaf along +X that bends down."""
     t = np.linspace(0.02, 0.98, 9)
     spread = width / 2 * np.sin(np.pi * t**0.8)
     x, z = length * t, length * (0.45 * t - droop * t**2)
@@ -163,7 +163,7 @@ def _leaf(length: Number, width: Number, droop: Number) -> Solid:
 
 
 def plant(dials: Dials) -> Parts:
-    """A leafy house plant in a pot."""
+    """Build a leafy house plant in a pot."""
     pot, leaves = dials.number("pot height", 0.22, 0.18, 0.26), dials.count("leaves", 26, 20, 34)
     length, droop = dials.number("leaf length", 0.4, 0.33, 0.48), dials.number("droop", 0.55, 0.35, 0.8)
     stem, width = dials.number("stem height", 0.4, 0.3, 0.5), dials.number("leaf width", 0.11, 0.08, 0.14)
@@ -177,7 +177,7 @@ def plant(dials: Dials) -> Parts:
 
 
 def flower_pot(dials: Dials) -> Parts:
-    """A clay pot filled to its rim, with a bush of short leaves."""
+    """Build a clay pot filled to its rim, with a bush of short leaves."""
     low, high = dials.number("base radius", 0.1, 0.09, 0.115), dials.number("rim radius", 0.15, 0.135, 0.165)
     pot, leaves = dials.number("pot height", 0.27, 0.23, 0.31), dials.count("leaves", 26, 20, 32)
     length, width = dials.number("leaf length", 0.15, 0.12, 0.17), dials.number("leaf width", 0.06, 0.05, 0.07)

@@ -9,7 +9,7 @@ from pointmcd.data.synthetic.solids import Number, Point, Solid, box, cylinder, 
 
 
 def _wing(root: Point, tip: Point, chords: Point, thick: Number) -> Solid:
-    """A swept, tapered wing between the leading edges at its root and its tip.
+    """Build a swept, tapered wing between the leading edges at its root and its tip.
 
     Args:
         root: Leading edge at the body, in metres.
@@ -32,7 +32,7 @@ def _wing(root: Point, tip: Point, chords: Point, thick: Number) -> Solid:
 
 
 def airplane(dials: Dials) -> Parts:
-    """A jet airliner, its nose toward -Y."""
+    """Build a jet airliner, its nose toward -Y."""
     length, span = dials.number("length", 36.0, 32.0, 42.0), dials.number("span", 34.0, 30.0, 38.0)
     radius, sweep = dials.number("fuselage radius", 1.9, 1.7, 2.2), dials.number("sweep", 7.0, 5.0, 8.5)
     stations = [
@@ -71,7 +71,7 @@ def airplane(dials: Dials) -> Parts:
 
 
 def car(dials: Dials) -> Parts:
-    """A saloon car, its nose toward -Y."""
+    """Build a saloon car, its nose toward -Y."""
     length, width = dials.number("length", 4.5, 4.1, 4.8), dials.number("width", 1.75, 1.65, 1.85)
     roof, belt = dials.number("height", 1.42, 1.34, 1.5), dials.number("belt height", 0.92, 0.86, 0.96)
     wheel, ground = dials.number("wheel radius", 0.32, 0.29, 0.35), 0.22
@@ -122,7 +122,7 @@ def car(dials: Dials) -> Parts:
 
 
 def tent(dials: Dials) -> Parts:
-    """A ridge tent with closed cloth walls and an open front."""
+    """Build a ridge tent with closed cloth walls and an open front."""
     width, length = dials.number("width", 1.8, 1.5, 2.2), dials.number("length", 2.2, 1.9, 2.6)
     height, cloth = dials.number("height", 1.25, 1.05, 1.5), 0.02
     half = width / 2
@@ -166,7 +166,7 @@ def tent(dials: Dials) -> Parts:
 
 
 def person(dials: Dials) -> Parts:
-    """A standing person looking toward -Y."""
+    """Build a standing person looking toward -Y."""
     height, spread = dials.number("height", 1.75, 1.6, 1.9), dials.number("arm angle", 18, 8, 40)
     stance, girth = dials.number("stance", 0.1, 0.08, 0.14), dials.number("girth", 1.0, 0.9, 1.2)
     hip, shoulder = height * 0.5, height * 0.82

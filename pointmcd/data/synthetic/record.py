@@ -18,13 +18,13 @@ Parts = Iterable[tuple[str, Solid]]
 
 @dataclass(frozen=True, eq=False)
 class SyntheticShape:
-    """A parametric shape of which everything is known.
+    """A parametric shape with everything known about it.
 
     Attributes:
         shape: The mesh: closed parts, wound outwards, Z up, in metres, standing on z = 0 (the analytic plane is open).
         part_of_face: Index into `part_names` for every face.
         part_names: "seat", "leg", ...; in the order in which they are built.
-        label: Its ModelNet40 class; None for a body that is no class.
+        label: Its ModelNet40 class; None for a body without a class.
         parameters: Every dial and its value, to be shown or passed back to `make_shape`.
     """
 
@@ -47,20 +47,20 @@ class Dials:
         self.values: dict[str, Parameter] = {}
 
     def number(self, name: str, usual: Number, low: Number, high: Number) -> float:
-        """A length in metres, an angle in degrees or a ratio."""
+        """Draw a length in metres, an angle in degrees or a ratio."""
         value = float(self._chosen.get(name, usual if self._variant == 0 else low + (high - low) * self._draw(name)))
         self.values[name] = value
         return value
 
     def count(self, name: str, usual: int, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """Draw a whole number from `low` to `high`, both included."""
         drawn = usual if self._variant == 0 else low + int((high - low + 1) * self._draw(name))
         value = int(self._chosen.get(name, drawn))
         self.values[name] = value
         return value
 
     def choice(self, name: str, usual: str, *others: str) -> str:
-        """One of several kinds."""
+        """Draw one of several kinds."""
         options = (usual, *others)
         drawn = usual if self._variant == 0 else options[int(len(options) * self._draw(name))]
         value = str(self._chosen.get(name, drawn))
@@ -70,7 +70,7 @@ class Dials:
         return value
 
     def _draw(self, name: str) -> float:
-        """Uniform in [0, 1), the same on every machine."""
+        """Draw uniformly from [0, 1), the same on every machine."""
         return float(np.random.default_rng([crc32(self._shape.encode()), self._variant, crc32(name.encode())]).random())
 
 

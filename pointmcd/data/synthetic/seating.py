@@ -21,7 +21,7 @@ from pointmcd.data.synthetic.solids import (
 
 
 def cushion(low: Point, high: Point, radius: Number) -> Solid:
-    """A box with round vertical edges and a softened top and bottom rim."""
+    """Build a box with round vertical edges and a softened top and bottom rim."""
     width, depth = high[0] - low[0], high[1] - low[1]
     center = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
     rings = [
@@ -37,7 +37,7 @@ def cushion(low: Point, high: Point, radius: Number) -> Solid:
 
 
 def chair(dials: Dials) -> Parts:
-    """A dining chair with four legs."""
+    """Build a dining chair with four legs."""
     width, depth = dials.number("seat width", 0.45, 0.42, 0.5), dials.number("seat depth", 0.44, 0.4, 0.48)
     seat, top = dials.number("seat height", 0.46, 0.43, 0.49), dials.number("height", 0.95, 0.88, 1.08)
     thick, leg = dials.number("seat thickness", 0.05, 0.03, 0.08), dials.number("leg width", 0.04, 0.03, 0.05)
@@ -70,7 +70,7 @@ def chair(dials: Dials) -> Parts:
 
 
 def _open_back(dials: Dials, half_x: Number, half_y: Number, seat: Number, top: Number, lean: Number) -> Parts:
-    """Two posts with upright slats or cross rails between them."""
+    """Build two posts with upright slats or cross rails between them."""
 
     def bar(x0: Number, x1: Number, z0: Number, z1: Number) -> Solid:
         y0, y1 = (half_y - 0.035 + lean * (z - seat) / (top - seat) for z in (z0, z1))
@@ -88,7 +88,7 @@ def _open_back(dials: Dials, half_x: Number, half_y: Number, seat: Number, top: 
 
 
 def armchair(dials: Dials) -> Parts:
-    """An upholstered chair on short legs, higher than wide."""
+    """Build an upholstered chair on short legs, higher than wide."""
     width, depth = dials.number("width", 0.7, 0.64, 0.78), dials.number("depth", 0.72, 0.66, 0.78)
     seat, top = dials.number("seat height", 0.45, 0.42, 0.48), dials.number("height", 1.0, 0.92, 1.1)
     arm, leg = dials.number("arm width", 0.11, 0.08, 0.14), dials.number("leg height", 0.14, 0.08, 0.18)
@@ -111,7 +111,7 @@ def armchair(dials: Dials) -> Parts:
 
 
 def office_chair(dials: Dials) -> Parts:
-    """A swivel chair on a five-armed star with castors."""
+    """Build a swivel chair on a five-armed star with castors."""
     seat, top = dials.number("seat height", 0.5, 0.46, 0.54), dials.number("height", 1.05, 0.95, 1.15)
     width, reach = dials.number("seat width", 0.5, 0.46, 0.54), dials.number("star radius", 0.32, 0.28, 0.34)
     half = width / 2
@@ -135,7 +135,7 @@ def office_chair(dials: Dials) -> Parts:
 
 
 def stool(dials: Dials) -> Parts:
-    """A bar stool: a round seat on four splayed legs with a foot ring."""
+    """Build a bar stool: a round seat on four splayed legs with a foot ring."""
     height, radius = dials.number("height", 0.72, 0.6, 0.8), dials.number("seat radius", 0.18, 0.16, 0.2)
     thick, splay = dials.number("seat thickness", 0.05, 0.03, 0.07), dials.number("splay", 0.08, 0.03, 0.12)
     under, foot = height - thick, dials.number("ring height", 0.25, 0.18, 0.3)
@@ -152,7 +152,7 @@ def stool(dials: Dials) -> Parts:
 
 
 def bench(dials: Dials) -> Parts:
-    """A long park bench of slats."""
+    """Build a long park bench of slats."""
     length, depth = dials.number("length", 1.5, 1.3, 1.9), dials.number("depth", 0.42, 0.36, 0.46)
     seat, top = dials.number("seat height", 0.44, 0.4, 0.47), dials.number("height", 0.82, 0.74, 0.88)
     slats, half = 4, length / 2
@@ -175,7 +175,7 @@ def bench(dials: Dials) -> Parts:
 
 
 def sofa(dials: Dials) -> Parts:
-    """A sofa, its back toward +X."""
+    """Build a sofa, its back toward +X."""
     length, depth = dials.number("length", 2.0, 1.7, 2.3), dials.number("depth", 0.9, 0.82, 0.98)
     seat, top = dials.number("seat height", 0.43, 0.38, 0.47), dials.number("height", 0.82, 0.74, 0.9)
     arm, back = dials.number("arm width", 0.2, 0.13, 0.25), dials.number("back depth", 0.24, 0.2, 0.28)
@@ -203,7 +203,7 @@ def sofa(dials: Dials) -> Parts:
 
 
 def bed(dials: Dials) -> Parts:
-    """A bed, its headboard toward +Y."""
+    """Build a bed, its headboard toward +Y."""
     width, length = dials.number("width", 1.5, 1.0, 1.9), dials.number("length", 2.05, 1.95, 2.15)
     mattress, head = dials.number("mattress top", 0.5, 0.42, 0.58), dials.number("headboard", 1.0, 0.8, 1.15)
     foot = dials.number("footboard", 0.5, 0.34, 0.65)

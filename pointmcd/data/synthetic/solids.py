@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-# `int | float`: the test run checks annotations literally, and takes no int for a float.
+# `int | float`: the test run checks annotations literally, and does not accept an int as a float.
 Number = int | float
 Point = Sequence[Number] | np.ndarray
 Axis = Literal["x", "y", "z"]
@@ -52,7 +52,7 @@ class Solid:
 
 
 def signed_volume(vertices: Float[np.ndarray, "S 3"], faces: Int[np.ndarray, "F 3"]) -> float:
-    """Volume in cubic metres; negative when the triangles are wound inwards."""
+    """Compute the volume in cubic metres; negative when the triangles are wound inwards."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return float(np.einsum("fi,fi->", a, np.cross(b, c)) / 6.0)
 
@@ -199,7 +199,7 @@ def extrude(outline: Sequence[Point] | np.ndarray, start: Number, stop: Number, 
 
 
 def _area(flat: Float[np.ndarray, "K 2"]) -> float:
-    """Signed area of a polygon, positive if counter-clockwise."""
+    """Compute the signed area of a polygon, positive if counter-clockwise."""
     x, y = flat.T
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
 
@@ -225,12 +225,12 @@ def _ears(flat: Float[np.ndarray, "K 2"]) -> list[tuple[int, int, int]]:
 
 
 def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
-    """Twice the signed area of a triangle."""
+    """Compute twice the signed area of a triangle."""
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
 def _any_inside(a: np.ndarray, b: np.ndarray, c: np.ndarray, points: Float[np.ndarray, "K 2"]) -> bool:
-    """Whether a point lies in or on a counter-clockwise triangle."""
+    """Say whether a point lies in or on a counter-clockwise triangle."""
     inside = np.ones(len(points), dtype=bool)
     for start, end in ((a, b), (b, c), (c, a)):
         inside &= (end[0] - start[0]) * (points[:, 1] - start[1]) - (end[1] - start[1]) * (
@@ -265,7 +265,7 @@ def sheet(front: Float[np.ndarray, "R C 3"], offset: Point) -> Solid:
 def ellipse(
     width: Number, depth: Number, *, count: int = 32, z: Number = 0.0, center: Point = (0.0, 0.0)
 ) -> np.ndarray:
-    """Corners `(count, 3)` of a horizontal ellipse with these full widths along x and y."""
+    """Compute the corners `(count, 3)` of a horizontal ellipse with these full widths along x and y."""
     angles = np.arange(count) * (2 * np.pi / count)
     return np.stack(
         [center[0] + width / 2 * np.cos(angles), center[1] + depth / 2 * np.sin(angles), np.full(count, z)], axis=1
@@ -275,7 +275,7 @@ def ellipse(
 def rounded_rectangle(
     width: Number, depth: Number, radius: Number, *, z: Number = 0.0, center: Point = (0.0, 0.0), steps: int = 5
 ) -> np.ndarray:
-    """Corners `(4 * steps, 3)` of a horizontal rectangle with round corners."""
+    """Compute the corners `(4 * steps, 3)` of a horizontal rectangle with round corners."""
     corners = []
     for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
         angles = np.radians(90 * quarter + np.linspace(0.0, 90.0, steps))
@@ -286,6 +286,6 @@ def rounded_rectangle(
 
 
 def arc(center: Point, radius: Number, start_deg: Number, stop_deg: Number, count: int) -> list[tuple[float, float]]:
-    """Points of a circular arc in a plane, both ends included."""
+    """Compute the points of a circular arc in a plane, both ends included."""
     angles = np.radians(np.linspace(start_deg, stop_deg, count))
     return [(center[0] + radius * float(np.cos(a)), center[1] + radius * float(np.sin(a))) for a in angles]

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pointmcd.networks.dense import DenseNorm, everything
-from pointmcd.projection import PointFeatures
+from pointmcd.networks.dense import DenseNorm
+from pointmcd.projection import PointFeatures, everything
 
 
 class TransformNet(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,14 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pointmcd.networks.dense import DenseNorm
-from pointmcd.networks.heads import TEACHER_DIM
+from pointmcd.networks.heads import TEACHER_DIM, ViewAlignment
 from pointmcd.networks.parts.curvenet import CurveNetParts
 from pointmcd.networks.parts.dgcnn import DGCNNParts
 from pointmcd.networks.parts.network import PartNetwork
 from pointmcd.networks.parts.pointnet import PointNetParts
 from pointmcd.networks.parts.pointnet2 import PointNet2Parts
-from pointmcd.networks.pooling import masks
+from pointmcd.projection import project_shape_and_views
 
 PARTS = 50  # ShapeNetPart
 CATEGORIES = 16
@@ -53,6 +53,9 @@ class PartOutput(NamedTuple):
 class PartStudent(nn.Module):
     """A part-segmentation network with VAFP.
 
+    It is no `Student(encoder, head)`: its decoder reads the encoder's levels and the object's category, where a head
+    reads one summary. Both share the projection and `h_align`.
+
     Args:
         encoder: Name in `PART_NETWORKS`.
         parts: Number of parts P, of all categories together.
@@ -75,8 +78,7 @@ class PartStudent(nn.Module):
         self.encoder_name = encoder
         self.categories = categories
         self.network = PART_NETWORKS[encoder](parts=parts, categories=categories)
-        self.alignment = DenseNorm(self.network.feature_dim, teacher_dim)
-        self.isolate_views = isolate_views
+        self.alignment = ViewAlignment(self.network.feature_dim, teacher_dim, isolated=isolate_views)
 
     def forward(
         self,
@@ -94,21 +96,17 @@ class PartStudent(nn.Module):
             ValueError: Visibility does not fit the points, or there is no such category.
         """
         encoded = self.network.encode(points)
-        pooled = self.network.pool(encoded, masks(points, visibility))
+        pooled = project_shape_and_views(partial(self.network.pool, encoded), points, visibility)
         one_hot = encode_category(category, self.categories).to(points)
-        logits = self.network.decode(encoded, pooled.features[:, 0], one_hot)
+        logits = self.network.decode(encoded, pooled.maximum, one_hot)
         if encoded.order is not None:
             logits = torch.empty_like(logits).scatter(1, encoded.order[..., None].expand_as(logits), logits)
-        view_features = view_pools = winners = None
-        if visibility is not None:
-            view_pools, winners = pooled.features[:, 1:], pooled.winners[:, 1:]
-            view_features = self.alignment(view_pools.detach() if self.isolate_views else view_pools)
         return PartOutput(
             part_logits=logits,
-            view_features=view_features,
-            view_pools=view_pools,
-            winners=winners,
-            global_winners=pooled.winners[:, 0],
+            view_features=None if pooled.view_pools is None else self.alignment(pooled.view_pools),
+            view_pools=pooled.view_pools,
+            winners=pooled.winners,
+            global_winners=pooled.global_winners,
             penalty=encoded.features.penalty,
         )
 

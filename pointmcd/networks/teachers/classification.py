@@ -77,7 +77,7 @@ class ClassificationTeacher(nn.Module):
         The average pool, the linear map and the batch norm are linear, and the ReLU's gate is known, so the split is
         exact: the sum over a view's cells plus a bias common to the classes' gate is that view's logit.
         """
-        weight, _ = folded(self.view_embedding)
+        weight, _ = self.view_embedding.folded()
         gate = (output.view_features > 0).to(weight) * self.classifier.weight[classes][:, None, :]
         cells = output.maps.shape[-1] * output.maps.shape[-2]
         return torch.einsum("bvt,tc,bvchw->bvhw", gate, weight, output.maps.float()) / cells
@@ -90,14 +90,3 @@ def to_input_size(images: Num[Tensor, "B C H W"], size: int) -> Num[Tensor, "B C
     if images.is_cuda and images.dtype == torch.uint8:  # there torch downsamples floats alone; never run on a GPU
         return to_input_size(images.float(), size).round().to(torch.uint8)
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-
-
-def folded(layer: DenseNorm) -> tuple[Float[Tensor, "T D"], Float[Tensor, " T"]]:
-    """Fold an evaluation-mode batch norm into its linear layer: `layer(x) = relu(weight @ x + bias)`."""
-    norm = layer.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    weight = layer.linear.weight * scale[:, None]
-    own = layer.linear.bias if layer.linear.bias is not None else 0.0
-    return weight, norm.bias + (own - norm.running_mean) * scale

@@ -28,7 +28,7 @@ def main() -> None:
     file, megabytes = Path(sys.argv[1]), int(sys.argv[3]) // 2**20
     _end_with(parent=int(sys.argv[4]))
     if sys.platform != "win32":
-        os.nice(5)  # whoever looks at a picture that is drawn already goes first
+        os.nice(5)  # visitors who already see a picture go first
     _limit(seconds=int(sys.argv[2]), memory=int(sys.argv[3]))
     try:
         shape = clean(read_bytes(file.read_bytes(), file.suffix.lower()))

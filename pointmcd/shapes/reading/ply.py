@@ -64,7 +64,9 @@ def read_ply(data: bytes) -> Shape:
             "point" if element.name == "vertex" else element.name,
         )
     if form:
-        lists = sum(element.count * sum(bool(item.count_kind) for item in element.properties) for element in elements)
+        lists = 0
+        for element in elements:
+            lists += element.count * sum(bool(item.count_kind) for item in element.properties)
         if lists > _MOST_LISTS:
             raise ShapeError(f"the file has {lists:,} lists, the limit is {_MOST_LISTS:,}: simplify the mesh first.")
         return _read_binary(data, body, elements, form)

@@ -1,32 +1,28 @@
-"""What do classification's teacher and students learn in a step?"""
+"""What do a task's teacher and students learn in a step, and how are they trained by it?"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from tqdm import tqdm
 
-from pointmcd.data.augmentation import scale_and_shift
+from pointmcd.data.augmentation import move_images, scale_and_shift
 from pointmcd.data.point_set import PointSet
-from pointmcd.evaluation.accuracy import BATCH, accuracy, predict
 from pointmcd.kernels.device import upload
 from pointmcd.networks.student import Student, StudentOutput
 from pointmcd.networks.teachers.classification import ClassificationTeacher
-from pointmcd.tasks.losses import distillation_loss, smoothed_cross_entropy
+from pointmcd.tasks.classification import CLASSIFICATION
+from pointmcd.tasks.losses import distillation_loss
+from pointmcd.tasks.record import Task
 from pointmcd.training.loop import Loss, Run, fit, own_generators
-from pointmcd.training.recipes import Recipe
+from pointmcd.training.recipes import StudentRecipe, TeacherRecipe
 
 
 def train_teacher(
     labels: Int[np.ndarray, " S"], renders: UInt8[np.ndarray, "R V H W"],
     validation_labels: Int[np.ndarray, " T"], validation_renders: UInt8[np.ndarray, "T V H W"],
-    recipe: Recipe, run: Run, *, classes: int,
+    recipe: TeacherRecipe, run: Run, *, classes: int, task: Task = CLASSIFICATION,
 ) -> ClassificationTeacher:  # fmt: skip
     """Train the classification teacher on cached point renders.
 
@@ -40,23 +36,25 @@ def train_teacher(
         classes: Length of the network's answer.
     """
     with own_generators(run):
-        model = ClassificationTeacher(backbone=recipe.backbone, input_size=recipe.input_size, classes=classes)
+        model: ClassificationTeacher = task.teacher(
+            backbone=recipe.backbone, input_size=recipe.input_size, classes=classes
+        )
     model.to(run.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a keyword that torch's stubs leave out
-    loss = teacher_loss(model, labels, renders, recipe)
+    loss = teacher_loss(model, labels, renders, recipe, task)
 
     def validate() -> dict[str, float]:
-        result = accuracy(teacher_predict(model, validation_renders), validation_labels)
-        return {"validation_accuracy": result.overall, "validation_mean_class": result.mean_class}
+        return validation_figures(task.judge_teacher(model, validation_renders, validation_labels))
 
     fit(model, recipe, run, shapes=len(labels), loss=loss, validate=validate)
     return model
 
 
 def teacher_loss(
-    model: ClassificationTeacher, labels: Int[np.ndarray, " S"], renders: UInt8[np.ndarray, "R V H W"], recipe: Recipe
-) -> Loss:
-    """Make the loss of one step: the shape's and each view's answer, both against the label (docs/method.md)."""
+    model: ClassificationTeacher, labels: Int[np.ndarray, " S"], renders: UInt8[np.ndarray, "R V H W"],
+    recipe: TeacherRecipe, task: Task = CLASSIFICATION,
+) -> Loss:  # fmt: skip
+    """Make the loss of one step: random views of random copies, moved on the fly, against the label."""
     device = next(model.parameters()).device
     shapes, answers = len(labels), torch.from_numpy(labels).to(device)
 
@@ -70,20 +68,15 @@ def teacher_loss(
             chosen.float() / 255, scale=recipe.image_scale, shift=recipe.image_shift, generator=generator
         )
         output = model(grey[:, :, None].expand(-1, -1, 3, -1, -1))
-        target = answers[upload(batch, device)]
-        whole = smoothed_cross_entropy(output.logits, target, smoothing=recipe.smoothing)
-        each = smoothed_cross_entropy(
-            output.view_logits.flatten(0, 1), target.repeat_interleave(views.shape[1]), smoothing=recipe.smoothing
-        )
-        right = (output.logits.argmax(1) == target).float().mean()
-        return whole + each, {"shape_loss": whole, "view_loss": each, "train_accuracy": right}
+        return task.teacher_loss(output, answers[upload(batch, device)], smoothing=recipe.smoothing)
 
     return loss
 
 
 def train_student(
     train: PointSet, visibility: UInt8[np.ndarray, "S V bytes"], teacher_views: Float[np.ndarray, "S V T"],
-    validation: PointSet, recipe: Recipe, run: Run, *, encoder: str, plain: bool,
+    validation: PointSet, recipe: StudentRecipe, run: Run, *, encoder: str, plain: bool,
+    task: Task = CLASSIFICATION,
 ) -> Student:  # fmt: skip
     """Train a student, distilled or plain, from cached visibility and teacher features.
 
@@ -91,13 +84,12 @@ def train_student(
     nothing of the teacher reaches the encoder.
     """
     with own_generators(run):
-        model = Student(encoder, classes=len(train.class_names), isolate_views=plain)
+        model: Student = task.student(encoder, classes=len(train.class_names), isolate_views=plain)
     model.to(run.device)
-    loss = student_loss(model, train, visibility, teacher_views, recipe)
+    loss = student_loss(model, train, visibility, teacher_views, recipe, task)
 
     def validate() -> dict[str, float]:
-        result = accuracy(predict(model, validation.points), validation.labels)
-        return {"validation_accuracy": result.overall, "validation_mean_class": result.mean_class}
+        return validation_figures(task.judge_student(model, validation))
 
     fit(model, recipe, run, shapes=len(train), loss=loss, validate=validate)
     return model
@@ -105,7 +97,7 @@ def train_student(
 
 def student_loss(
     model: Student, train: PointSet, visibility: UInt8[np.ndarray, "S V bytes"],
-    teacher_views: Float[np.ndarray, "S V T"], recipe: Recipe,
+    teacher_views: Float[np.ndarray, "S V T"], recipe: StudentRecipe, task: Task = CLASSIFICATION,
 ) -> Loss:  # fmt: skip
     """Make the loss of one step: task, distillation (Eq. 6) and regulariser, as the recipe weighs them.
 
@@ -124,16 +116,20 @@ def student_loss(
         seen = _unpack(packed[rows[:, None], views], points.shape[1])[:, :, kept]
         cloud = scale_and_shift(points[rows][:, kept], scale=recipe.scale, shift=recipe.shift, generator=generator)
         output: StudentOutput = model(cloud, seen)
-        task = smoothed_cross_entropy(output.logits, labels[rows], smoothing=recipe.smoothing)
+        task_loss, figures = task.student_loss(output, labels[rows], smoothing=recipe.smoothing)
         assert output.view_features is not None
         distil = distillation_loss(output.view_features, targets[rows[:, None], views])
-        total = recipe.task_weight * task + recipe.distil_weight * distil
-        if output.trunk.penalty is not None:
-            total = total + recipe.penalty_weight * output.trunk.penalty
-        right = (output.logits.argmax(1) == labels[rows]).float().mean()
-        return total, {"task_loss": task, "distil_loss": distil, "train_accuracy": right}
+        total = recipe.task_weight * task_loss + recipe.distil_weight * distil
+        if output.encoded.penalty is not None:
+            total = total + recipe.penalty_weight * output.encoded.penalty
+        return total, {"task_loss": task_loss, "distil_loss": distil, **figures}
 
     return loss
+
+
+def validation_figures(figures: dict[str, float]) -> dict[str, float]:
+    """Name a task's figures as the log and the manifest do."""
+    return {f"validation_{name}": figure for name, figure in figures.items()}
 
 
 def _random_views(shapes: int, views: int, count: int, generator: torch.Generator) -> Int[Tensor, "B v"]:
@@ -146,47 +142,3 @@ def _unpack(packed: UInt8[Tensor, "B v bytes"], points: int) -> Bool[Tensor, "B 
     """Undo numpy.packbits: the first point is the highest bit."""
     shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
     return ((packed[..., None] >> shifts) & 1).flatten(2)[..., :points].bool()
-
-
-def move_images(
-    images: Float[Tensor, "B v H W"], *, scale: tuple[float, float], shift: float, generator: torch.Generator
-) -> Float[Tensor, "B v H W"]:
-    """Stretch, mirror and move each image at random, as scaled and shifted clouds would look; black comes in."""
-    if scale == (1.0, 1.0) and shift == 0:
-        return images
-    count = images.shape[0] * images.shape[1]
-    theta = torch.zeros(count, 2, 3)
-    low, high = scale
-    stretch = torch.exp(torch.rand(count, 2, generator=generator) * math.log(high / low) + math.log(low))
-    mirror = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1
-    theta[:, 0, 0], theta[:, 1, 1] = mirror / stretch[:, 0], 1 / stretch[:, 1]
-    theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * shift
-    flat = images.flatten(0, 1)[:, None]
-    grid = F.affine_grid(upload(theta, images.device).to(images), list(flat.shape), align_corners=False)
-    return F.grid_sample(flat, grid, align_corners=False).view_as(images)
-
-
-@torch.inference_mode()
-def teacher_features(
-    teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]
-) -> Float[np.ndarray, "S V T"]:
-    """Compute every view descriptor `v_k` once, as float16, with a progress bar."""
-    return _read_all(teacher, images, lambda output: output.view_features.half())
-
-
-def teacher_predict(teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"]) -> Int[np.ndarray, " S"]:
-    """Name every shape from all its views."""
-    return _read_all(teacher, images, lambda output: output.logits.argmax(dim=1))
-
-
-@torch.inference_mode()
-def _read_all(
-    teacher: ClassificationTeacher, images: UInt8[np.ndarray, "S V H W"], pick: Callable[..., Tensor]
-) -> np.ndarray:
-    device = next(teacher.parameters()).device
-    teacher.eval()
-    parts = []
-    for start in tqdm(range(0, len(images), BATCH), desc="teacher", leave=False, disable=None):
-        batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).float() / 255
-        parts.append(pick(teacher(batch[:, :, None].expand(-1, -1, 3, -1, -1))).cpu().numpy())
-    return np.concatenate(parts)
