@@ -25,11 +25,13 @@ test-slow: install-dev ## run the tests marked slow
 	@sh setup/browser.sh
 	@.venv/bin/python -m pytest -m slow
 
-check: install-dev ## formatting, lint, types and the import rule
+check: install-dev ## formatting, lint, types and the import rule, of Python and of the page's scripts
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
+	DENO_DIR=.venv/deno DENO_NO_UPDATE_CHECK=1 .venv/bin/deno check --quiet --no-remote --no-npm viz/viewer
+	DENO_DIR=.venv/deno .venv/bin/deno lint --quiet
 
 bench: install-dev ## run every benchmark on an idle machine, print one table; RECORD=1 keeps it, DEVICE=cuda takes a GPU
 	@sh setup/browser.sh

@@ -18,13 +18,21 @@ from jaxtyping import Float, Float32, Int, Shaped, UInt8
 from PIL import Image
 
 from pointmcd.analysis import findings
-from pointmcd.records import Analysis, Answer, Comparison
+from pointmcd.records import Analysis, Comparison, Role
 
-VERSION: Final = 1
+VERSION: Final = 2
 # The cloud the page draws; more points than this are thinned, and the page says so.
 DEFAULT_POINTS_DRAWN: Final = 20_000
 MOST_POINTS_DRAWN: Final = 50_000
 MOST_POINTS_SHOWN: Final = 4096  # by the page: what can be chosen there
+# What the page prints for each role, and the line behind it. Its colour is the theme's of the same name.
+ROLES: Final[dict[Role, tuple[str, str]]] = {
+    "teacher": ("Teacher", "Reads the rendered views"),
+    "distilled": ("Distilled", "Reads the points alone; was trained with the teacher"),
+    "plain": ("Plain", "Reads the points alone; the same recipe without the teacher"),
+    "control": ("Control", "Reads the points alone; the same recipe with a teacher that it cannot learn from"),
+    "own": ("Own", "Reads the points alone; weights of your own"),
+}
 # The margins' square roots are stored in 8 bits over 0..2, the diameter of a normalised shape.
 LARGEST_MARGIN: Final = 2.0
 
@@ -52,9 +60,6 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
     notes = list(analysis.notes)
     if len(kept) < count:
         notes.append(f"The viewer draws {len(kept):,} of {count:,} points; all counts are of all points.")
-    students = {"distilled": analysis.student}
-    if analysis.plain is not None:
-        students["plain"] = analysis.plain
     return {
         "version": VERSION,
         "name": analysis.name,
@@ -82,14 +87,9 @@ def make_bundle(analysis: Analysis, *, points_drawn: int = DEFAULT_POINTS_DRAWN)
             "unseen": len(analysis.unseen_points),
         },
         "heat": _heat(analysis),
-        "predictions": _predictions(analysis),
+        "answers": _answers(analysis, kept),
         "domain": {"note": findings.domain_note(analysis), "rule": findings.DOMAIN_RULE},
-        "students": {name: _student(student, kept, analysis) for name, student in students.items()},
         "timings_ms": {stage: round(float(ms), 2) for stage, ms in analysis.timings_ms.items()},
-        "weights": {
-            "teacher": analysis.teacher_weights,
-            **{name: student.weights for name, student in students.items()},
-        },
     }
 
 
@@ -139,16 +139,28 @@ def _points_to_draw(analysis: Analysis, limit: int) -> Int[np.ndarray, " M"]:
     return np.sort(np.concatenate([winners, others[spread]]))
 
 
-def _predictions(analysis: Analysis) -> dict[str, Any]:
-    answers = {"teacher": analysis.teacher, "distilled": analysis.student.prediction}
-    if analysis.plain is not None:
-        answers["plain"] = analysis.plain.prediction
-    return {who: _top(answer, analysis.class_names) for who, answer in answers.items()}
-
-
-def _top(answer: Answer, names: tuple[str, ...]) -> dict[str, Any]:
-    best = [[name, round(probability, 5)] for name, probability in findings.top(answer, names)]
-    return {"top": best, "margin": round(findings.margin(answer), 5)}
+def _answers(analysis: Analysis, kept: Int[np.ndarray, " M"]) -> list[dict[str, Any]]:
+    """Pack what each network says, in the order to show; a student with what the page looks into."""
+    roles = [answer.role for answer in analysis.answers]
+    packed = []
+    for key, answer in zip(analysis.keys, analysis.answers, strict=True):
+        label, hint = ROLES[answer.role]
+        student = analysis.comparison_of(answer)
+        packed.append({
+            "key": key,
+            "role": answer.role,
+            "network": answer.network,
+            "run": answer.run,
+            "label": label if roles.count(answer.role) == 1 else f"{label} {answer.run}".strip(),
+            "hint": hint,
+            "color": answer.role,
+            "weights": answer.weights,
+            "top": [[name, round(probability, 5)] for name, probability in findings.top(answer, analysis.class_names)],
+            "margin": round(findings.margin(answer), 5),
+            "view_features_dim": answer.view_features.shape[1],
+            "student": None if student is None else _student(student, kept, analysis),
+        })  # fmt: skip
+    return packed
 
 
 def _student(student: Comparison, kept: Int[np.ndarray, " M"], analysis: Analysis) -> dict[str, Any]:

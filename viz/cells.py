@@ -36,7 +36,7 @@ class Cells:
         """Make the function that the viewer asks; a plain function, because Gradio marks it."""
 
         def explain_cell(question: Any) -> dict[str, Any]:
-            """Answer `{"ticket", "plain", "row", "column"}` by `pack_cell`'s dict; anything else by an empty one.
+            """Answer `{"ticket", "answer", "row", "column"}` by `pack_cell`'s dict; anything else by an empty one.
 
             It multiplies a 512-vector by a 512 x 1,024 matrix and copies one number a point: a millisecond or two.
             """
@@ -45,9 +45,8 @@ class Cells:
             try:
                 row, column = (int(question[key]) for key in ("row", "column"))
                 analysis = self._analyses[str(question["ticket"])]
-                shares, bias = cell_shares(
-                    analysis, self._get_models(), row=row, column=column, plain=bool(question.get("plain"))
-                )
+                key = str(question.get("answer", "plain" if question.get("plain") else "distilled"))
+                shares, bias = cell_shares(analysis, self._get_models(), row=row, column=column, key=key)
             except (KeyError, TypeError, ValueError, OverflowError):
                 return {}  # not a question of our viewer's, or of a page whose visit is over
             return pack_cell(analysis, shares, bias)

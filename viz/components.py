@@ -33,11 +33,11 @@ def AnalysisViewer(
         value: A bundle of `viz.bundle.make_bundle`; None for the empty state; `{"loading": True}` while the first
             one is on its way; `{"error": sentence}` to show an error.
         elem_id: The element's id in the page.
-        predict_kept: Answers `{"student", "plain", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
+        predict_kept: Answers `{"student", "answer", "points": base64 of float32 (n, 3)}` by `{"label", "probability"}`:
             what a student says of the points that the winners' slider keeps. Without it, the slider only counts them.
-        explain_cell: Answers `{"ticket", "plain", "row", "column"}` by `viz.bundle.pack_cell`'s dict: the shares behind
-            a cell beside the diagonal of the similarity matrix; see `viz.cells`. Without it, the page says that such a
-            cell cannot be explained.
+        explain_cell: Answers `{"ticket", "answer", "row", "column"}` by `viz.bundle.pack_cell`'s dict: the shares
+            behind a cell beside the diagonal of the similarity matrix; see `viz.cells`. Without it, the page says that
+            such a cell cannot be explained.
         own_route: Whether the server has `viz.delivery.routes` (and the page its `HEAD`, so that they come early); else
             plotly.js and the modules come as Gradio's static files, compressed anew for each visitor.
 

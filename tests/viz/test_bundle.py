@@ -41,6 +41,11 @@ def sparse_row(student: dict[str, Any], view: int, field: str, count: int) -> np
     return row
 
 
+def answers_of(bundle: dict[str, Any]) -> dict[str, Any]:
+    """The bundle's answers by their keys."""
+    return {answer["key"]: answer for answer in bundle["answers"]}
+
+
 def with_first_answers(analysis: Analysis, *, teacher: int, distilled: int, plain: int, sure: float) -> Analysis:
     def logits(label: int) -> np.ndarray:
         classes = len(analysis.class_names)
@@ -76,7 +81,7 @@ def test_the_images_are_exactly_what_the_teacher_saw(analysis: Analysis, bundle:
 def test_winners_are_counted_per_view_and_over_all_points(analysis: Analysis, bundle: dict[str, Any]) -> None:
     for name, student in (("distilled", analysis.student), ("plain", analysis.plain)):
         assert student is not None
-        packed = bundle["students"][name]
+        packed = answers_of(bundle)[name]["student"]
         for view in range(5):
             counted = np.bincount(student.winners[view][student.winners[view] >= 0], minlength=500)
             np.testing.assert_array_equal(sparse_row(packed, view, "wins", 500), counted)
@@ -88,7 +93,7 @@ def test_winners_are_counted_per_view_and_over_all_points(analysis: Analysis, bu
 
 def test_alignment_keeps_three_digits_and_its_zeros(analysis: Analysis, bundle: dict[str, Any]) -> None:
     for view in range(5):
-        row = sparse_row(bundle["students"]["distilled"], view, "alignment", 500)
+        row = sparse_row(answers_of(bundle)["distilled"]["student"], view, "alignment", 500)
         np.testing.assert_allclose(row, analysis.student.alignment[view], rtol=1e-3, atol=1e-6)
         np.testing.assert_array_equal(row == 0, analysis.student.alignment[view] == 0)
 
@@ -107,24 +112,22 @@ def test_a_view_that_sees_nothing_has_no_winners() -> None:
     alignment = analysis.student.alignment.copy()
     alignment[1] = 0
     blind = edited(analysis, pooling={"winners": winners}, alignment=alignment)
-    packed = make_bundle(blind)["students"]["distilled"]
+    packed = make_bundle(blind)["answers"][1]["student"]
     rows = decode(packed["rows"])
     assert rows[2] == rows[1]
 
 
 def test_the_top_five_are_sorted_probabilities_with_their_margin(analysis: Analysis, bundle: dict[str, Any]) -> None:
-    top = bundle["predictions"]["distilled"]["top"]
+    top = answers_of(bundle)["distilled"]["top"]
     expected = np.sort(analysis.student.prediction.probabilities)[::-1][:5]
     np.testing.assert_allclose([p for _, p in top], expected, atol=1e-5)
     assert top[0][0] == analysis.class_names[int(analysis.student.prediction.logits.argmax())]
-    assert bundle["predictions"]["distilled"]["margin"] == pytest.approx(float(expected[0] - expected[1]), abs=2e-5)
+    assert answers_of(bundle)["distilled"]["margin"] == pytest.approx(float(expected[0] - expected[1]), abs=2e-5)
 
 
 def test_without_plain_weights_nothing_is_said_of_a_plain_student() -> None:
     bundle = make_bundle(make_analysis(points=64, views=2, plain=False))
-    assert list(bundle["students"]) == ["distilled"]
-    assert "plain" not in bundle["predictions"]
-    assert "plain" not in bundle["weights"]
+    assert list(answers_of(bundle)) == ["teacher", "distilled"]
 
 
 def test_the_bundle_of_2048_points_and_16_views_is_under_300_kilobytes() -> None:
@@ -145,7 +148,7 @@ def test_a_thinned_cloud_keeps_its_winners_and_says_so() -> None:
     assert all(tuple(analysis.cloud.points[n]) in everywhere for n in won)
     assert bundle["visibility"]["seen"] == analysis.visibility.mask.sum(axis=1).tolist()
     for view in range(4):
-        total = sparse_row(bundle["students"]["distilled"], view, "wins", 700).sum()
+        total = sparse_row(answers_of(bundle)["distilled"]["student"], view, "wins", 700).sum()
         assert total == (analysis.student.winners[view] >= 0).sum()
 
 

@@ -28,7 +28,7 @@ def kept_predictor(get_models: Callable[[], Models]) -> Callable[[Any], dict[str
     turn, asking = threading.Lock(), threading.BoundedSemaphore(QUESTIONS_WAITING)
 
     def predict_kept(question: Any) -> dict[str, Any]:
-        """Answer `{"student", "plain", "points"}` with `{"label", "probability"}`, `{"busy"}`, or an empty dict."""
+        """Answer `{"student", "answer", "points"}` with `{"label", "probability"}`, `{"busy"}`, or an empty dict."""
         if not asking.acquire(blocking=False):
             return {"busy": True}
         try:
@@ -51,10 +51,16 @@ def _answer(question: Any, models: Models) -> dict[str, Any]:
 
     student = str(question.get("student", Options.student))
     points = thinned(points_from_base64(question["points"]), MOST_POINTS_ASKED.get(student, POINTS[1]))
-    probabilities = predict_points(points, models, student=student, plain=bool(question.get("plain")))
+    probabilities = predict_points(points, models, student=student, plain=_asks_plain(question))
 
     best = int(probabilities.argmax())
     return {"label": models.class_names[best], "probability": float(probabilities[best])}
+
+
+def _asks_plain(question: Any) -> bool:
+    """Tell which weights of the student are asked; raise KeyError where the server has none of that key."""
+    key = question.get("answer", "plain" if question.get("plain") else "distilled")
+    return {"distilled": False, "plain": True}[str(key)]
 
 
 def thinned(points: Float32[np.ndarray, "N 3"], most: int) -> Float32[np.ndarray, "M 3"]:

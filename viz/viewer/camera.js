@@ -1,6 +1,8 @@
 // Where does a point fall: in a view's image, and in the 3D scene on the screen?
 
-import { clamp } from "./dom.js";
+import { clamp } from "./numbers.js";
+
+/** @import { Cameras, Numbers, Pose } from "./types.d.ts" */
 
 // The scene's axes show at least the unit sphere with a little air; one unit is 1 / SPAN of plotly's scene units.
 export const HALF_RANGE = 1.6;
@@ -9,7 +11,18 @@ const HOME_AZIMUTH = -55;
 const HOME_ELEVATION = 22;
 const HOME_DISTANCE = 2.3;
 const HOME_FILLS = 0.94;
+/** @type {("x" | "y" | "z")[]} */
+export const AXES = ["x", "y", "z"];
 
+/**
+ * Column, row and depth of a world point in a view's image.
+ * @param {Cameras} cameras
+ * @param {number} view
+ * @param {number} x
+ * @param {number} y
+ * @param {number} z
+ * @returns {[number, number, number]}
+ */
 export function projectToImage(cameras, view, x, y, z) {
   const m = cameras.matrices[view];
   const k = cameras.intrinsics;
@@ -19,18 +32,28 @@ export function projectToImage(cameras, view, x, y, z) {
   return [(k[0] * cx + k[1] * cy) / cz + k[2], (k[4] * cy) / cz + k[5], cz];
 }
 
-// -R^T t: the camera's position in the world.
+/**
+ * -R^T t: the camera's position in the world.
+ * @param {Numbers} m
+ */
 export function cameraCenter(m) {
   return [0, 1, 2].map((i) => -(m[i] * m[3] + m[4 + i] * m[7] + m[8 + i] * m[11]));
 }
 
+/** @param {Cameras} cameras */
 export function verticalFieldOfView(cameras) {
   return 2 * Math.atan(cameras.imageSize / 2 / cameras.intrinsics[4]);
 }
 
+/** @param {number[]} xyz */
 const vector = ([x, y, z]) => ({ x, y, z });
 
-// The pose of a view as a plotly camera: the eye stands where the view's camera stands.
+/**
+ * The pose of a view as a plotly camera: the eye stands where the view's camera stands.
+ * @param {Cameras} cameras
+ * @param {number} view
+ * @returns {Pose}
+ */
 export function poseOfView(cameras, view) {
   const m = cameras.matrices[view];
   const eye = cameraCenter(m).map((c) => c / SPAN);
@@ -43,12 +66,19 @@ export function poseOfView(cameras, view) {
   return { eye: vector(eye), center: vector(center), up: vector(steep ? [-m[4], -m[5], -m[6]] : [0, 0, 1]) };
 }
 
-// Far enough off for all of these points, given the half opening's tangents to the side and upwards.
+/**
+ * Far enough off for all of these points, given the half opening's tangents to the side and upwards.
+ * @param {number[][]} points
+ * @param {number} wide
+ * @param {number} high
+ * @returns {Pose}
+ */
 export function homePose(points, wide, high) {
   const [a, e] = [HOME_AZIMUTH, HOME_ELEVATION].map((degrees) => (degrees * Math.PI) / 180);
   const eye = [Math.cos(e) * Math.cos(a), Math.cos(e) * Math.sin(a), Math.sin(e)];
   const right = [-Math.sin(a), Math.cos(a), 0];
   const up = [-Math.sin(e) * Math.cos(a), -Math.sin(e) * Math.sin(a), Math.cos(e)];
+  /** @param {number[]} point @param {number[]} axis */
   const along = (point, axis) => point[0] * axis[0] + point[1] * axis[1] + point[2] * axis[2];
   let distance = HOME_DISTANCE;
   for (const point of points) {
@@ -58,11 +88,20 @@ export function homePose(points, wide, high) {
   return { eye: vector(eye.map((c) => (c * distance) / SPAN)), center: vector([0, 0, 0]), up: vector([0, 0, 1]) };
 }
 
-// Between two poses: the eye swings on an arc about the centre, so that the flight never goes through the shape.
+/**
+ * Between two poses: the eye swings on an arc about the centre, so that the flight never goes through the shape.
+ * @param {Pose} from
+ * @param {Pose} to
+ * @param {number} t from 0 to 1
+ * @returns {Pose}
+ */
 export function blendPoses(from, to, t) {
   const ease = t * t * (3 - 2 * t);
+  /** @param {number} a @param {number} b */
   const mix = (a, b) => a + (b - a) * ease;
+  /** @param {Pose} pose */
   const offset = (pose) => [pose.eye.x - pose.center.x, pose.eye.y - pose.center.y, pose.eye.z - pose.center.z];
+  /** @param {number[]} xyz */
   const polar = ([x, y, z]) => {
     const radius = Math.hypot(x, y, z) || 1;
     return [radius, Math.atan2(y, x), Math.asin(clamp(z / radius, -1, 1))];
@@ -73,8 +112,8 @@ export function blendPoses(from, to, t) {
   const radius = mix(r0, r1);
   const azimuth = a0 + turn * ease;
   const elevation = mix(e0, e1);
-  const center = ["x", "y", "z"].map((axis) => mix(from.center[axis], to.center[axis]));
-  const up = ["x", "y", "z"].map((axis) => mix(from.up[axis], to.up[axis]));
+  const center = AXES.map((axis) => mix(from.center[axis], to.center[axis]));
+  const up = AXES.map((axis) => mix(from.up[axis], to.up[axis]));
   return {
     eye: vector([
       center[0] + radius * Math.cos(elevation) * Math.cos(azimuth),

@@ -1,8 +1,16 @@
 // What is known of one point: where it is, which views see it, what it wins?
 
+import { learnerOf } from "./answers.js";
 import { sharesOf } from "./cells.js";
-import { count, make, percent, signed } from "./dom.js";
+import { fact, make } from "./dom.js";
+import { count, percent, signed } from "./numbers.js";
+import { cellOf } from "./state.js";
 
+/** @import { Change, Data, State } from "./types.d.ts" */
+
+const LEDGER_ROWS = 6;
+
+/** @param {HTMLElement} node @param {HTMLElement} subNode @param {Data} data @param {State} state @param {Change} change */
 export function drawCard(node, subNode, data, state, change) {
   const { point } = state;
   if (point === null) {
@@ -13,9 +21,9 @@ export function drawCard(node, subNode, data, state, change) {
     );
     return;
   }
-  const student = data.students[state.student];
+  const student = learnerOf(data, state.student);
   const xyz = [0, 1, 2].map((c) => data.points[3 * point + c]);
-  const inFile = [0, 1, 2].map((r) => data.toWorld[4 * r + 3] + xyz.reduce((sum, value, c) => sum + data.toWorld[4 * r + c] * value, 0));
+  const inFile = [0, 1, 2].map((r) => xyz.reduce((sum, value, c) => sum + data.toWorld[4 * r + c] * value, data.toWorld[4 * r + 3]));
   const views = Array.from({ length: data.views }, (_, v) => v);
   const seeing = views.filter((v) => data.seenInView[v][point]);
   const wins = views.map((v) => student.winsInView[v][point]);
@@ -34,15 +42,15 @@ export function drawCard(node, subNode, data, state, change) {
       on: { click: () => change({ view: v }) },
     });
   });
+  /** @param {number[]} values @param {number} top @param {string} className @param {(view: number) => string} describe */
   const columns = (values, top, className, describe) => make("div", { class: `pmv-columns ${className}` }, values.map((value, v) => make("span", {
     class: value < 0 ? "pmv-negative" : "", title: describe(v), style: { "--share": Math.abs(value) / top },
   })));
   const now = state.view;
-  const here = state.cell ?? [now, now];
+  const here = cellOf(state);
   const share = sharesOf(data, state.student, here)?.values[point];
   const seenNow = data.seenInView[now][point];
   const margin = data.margin(now, point);
-  const fact = (label, value, title) => make("div", { class: "pmv-fact", title }, [make("span", { text: label }), make("strong", { text: value })]);
   node.replaceChildren(
     make("div", { class: "pmv-facts" }, [
       fact("x, y, z", xyz.map((value) => value.toFixed(3)).join("  "), `In the file's units: ${inFile.map((value) => value.toPrecision(5)).join(", ")}`),
@@ -64,10 +72,14 @@ export function drawCard(node, subNode, data, state, change) {
   );
 }
 
-// The points that win most channels of the pool over all points.
-const LEDGER_ROWS = 6;
+/**
+ * The points that win most channels of the pool over all points.
+ * @param {Data} data
+ * @param {State} state
+ * @param {Change} change
+ */
 function drawLedger(data, state, change) {
-  const { globalWins, globalChannels } = data.students[state.student];
+  const { globalWins, globalChannels } = learnerOf(data, state.student);
   const order = Array.from(globalWins.keys()).sort((a, b) => globalWins[b] - globalWins[a]).slice(0, LEDGER_ROWS);
   const most = Math.max(1, globalWins[order[0]]);
   return make("div", { class: "pmv-ledger" }, order.filter((n) => globalWins[n] > 0).map((n) => make("button", {

@@ -1,12 +1,21 @@
 // What does the bundle hold? Typed arrays, checked once here and trusted everywhere else.
 
+/** @import { Answer, Bundle, Data, Learner, Numbers, PackedAnswer, PackedArray, PackedStudent, Student } from "./types.d.ts" */
 
-const ARRAY_TYPES = {
-  float32: Float32Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float16: Uint16Array,
-};
+const VERSION = 2;
+const KEY = /^[a-z0-9_-]+$/;
+/** @type {Map<string, (new (from: ArrayBuffer) => Numbers) & {BYTES_PER_ELEMENT: number}>} */
+const ARRAY_TYPES = new Map(/** @type {[string, any][]} */ ([
+  ["float32", Float32Array], ["uint8", Uint8Array], ["uint16", Uint16Array], ["uint32", Uint32Array], ["float16", Uint16Array],
+]));
 
+/**
+ * @param {PackedArray} packed
+ * @param {(number | null)[]} [shape] what it has to be; null where any length will do
+ * @returns {Numbers}
+ */
 export function decodeArray(packed, shape) {
-  const Type = ARRAY_TYPES[packed?.dtype];
+  const Type = ARRAY_TYPES.get(packed?.dtype);
   if (!Type) throw new Error(`unknown array type ${packed?.dtype}`);
   if (shape && (shape.length !== packed.shape.length || shape.some((n, i) => n !== null && n !== packed.shape[i]))) {
     throw new Error(`an array has shape ${packed.shape}, expected ${shape}`);
@@ -18,6 +27,7 @@ export function decodeArray(packed, shape) {
   return packed.dtype === "float16" ? Float32Array.from(values, halfToNumber) : values;
 }
 
+/** @param {number} bits */
 function halfToNumber(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
@@ -27,6 +37,7 @@ function halfToNumber(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** @param {PackedStudent} packed @param {number} points @param {number} views @returns {Learner} */
 function decodeStudent(packed, points, views) {
   const rows = decodeArray(packed.rows, [views + 1]);
   const index = decodeArray(packed.index);
@@ -61,8 +72,22 @@ function decodeStudent(packed, points, views) {
   };
 }
 
+/** @param {PackedAnswer[]} packed @param {number} points @param {number} views @returns {Answer[]} */
+function decodeAnswers(packed, points, views) {
+  const answers = packed.map((answer) => ({
+    ...answer, student: answer.student && decodeStudent(answer.student, points, views),
+  }));
+  const keys = answers.map(({ key }) => key);
+  if (!keys.every((key) => KEY.test(key)) || new Set(keys).size < keys.length) throw new Error("two answers have one key");
+  return answers;
+}
+
+/** @param {Answer} answer @returns {answer is Student} */
+const isStudent = (answer) => answer.student !== null;
+
+/** @param {Bundle} packed @returns {Data} */
 export function decodeBundle(packed) {
-  if (packed.version !== 1) throw new Error(`this page cannot read bundle version ${packed.version}`);
+  if (packed.version !== VERSION) throw new Error(`this page cannot read bundle version ${packed.version}`);
   const points = packed.points.shape[0];
   const views = packed.images.length;
   const bits = decodeArray(packed.visibility.mask, [views, Math.ceil(points / 8)]);
@@ -80,14 +105,13 @@ export function decodeBundle(packed) {
   const margin = decodeArray(packed.visibility.margin, [views, points]);
   const largest = packed.visibility.largest_margin;
   const matrices = decodeArray(packed.cameras.world_to_camera, [views, 3, 4]);
-  const students = {};
-  for (const name of ["distilled", "plain"]) {
-    if (packed.students[name]) students[name] = decodeStudent(packed.students[name], points, views);
-  }
+  const answers = decodeAnswers(packed.answers, points, views);
+  const students = answers.filter(isStudent);
+  if (students.length === 0) throw new Error("it has no student");
   return {
-    name: packed.name, notes: packed.notes, studentName: packed.student_name,
+    name: packed.name, notes: packed.notes, network: packed.student_name,
     count: points, total: packed.total_points, views,
-    points: decodeArray(packed.points, [points, 3]),
+    points: Float32Array.from(decodeArray(packed.points, [points, 3])),
     toWorld: decodeArray(packed.to_world, [4, 4]),
     colors: packed.colors && decodeArray(packed.colors, [points, 3]),
     cameras: {
@@ -106,7 +130,6 @@ export function decodeBundle(packed) {
       label: packed.heat.label, logits: packed.heat.logits, onBackground: packed.heat.on_background,
     },
     ticket: packed.ticket ?? null, cells: new Map(), asked: new Set(),
-    predictions: packed.predictions, domain: packed.domain,
-    students,
+    answers, students, domain: packed.domain,
   };
 }

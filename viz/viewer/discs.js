@@ -25,47 +25,73 @@ void main() {
   gl_FragColor = vec4(inside < outline ? outlineColor : fill, 1.0);
 }`;
 
-// An object of plotly's WebGL scene: it is told when to draw, and says by `dirty` that it wants to be.
+/** @import { Color } from "./types.d.ts" */
+
+/** An object of plotly's WebGL scene: it is told when to draw, and says by `dirty` that it wants to be. */
 export class Discs {
-  // `toScreen` gives the column-major matrix from the world to the clip volume, at the moment of drawing.
+  /**
+   * @param {WebGLRenderingContext} gl
+   * @param {() => number[] | null} toScreen gives the column-major matrix from the world to the clip volume, at the moment
+   *   of drawing
+   */
   constructor(gl, toScreen) {
-    Object.assign(this, { gl, toScreen, pixelRatio: 1, count: 0, diameter: 0, dirty: true });
+    this.gl = gl;
+    this.toScreen = toScreen;
+    this.pixelRatio = 1;
+    this.count = 0;
+    this.diameter = 0;
+    this.outline = 0;
+    this.outlineColor = [0, 0, 0];
+    this.dirty = true;
     this.program = linkProgram(gl, DISC_CORNER, DISC_PIXEL);
-    const names = ["toScreen", "diameter", "outline", "outlineColor"];
-    this.places = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(this.program, name)]));
+    /** @param {string} name */
+    const place = (name) => gl.getUniformLocation(this.program, name);
+    this.places = {
+      toScreen: place("toScreen"), diameter: place("diameter"), outline: place("outline"), outlineColor: place("outlineColor"),
+    };
     this.positions = gl.createBuffer();
     this.colors = gl.createBuffer();
-    this.attributes = [["position", this.positions, gl.FLOAT, false], ["color", this.colors, gl.UNSIGNED_BYTE, true]].map(
-      ([name, buffer, type, normalized]) => ({ place: gl.getAttribLocation(this.program, name), buffer, type, normalized }),
-    );
+    this.attributes = [
+      { place: gl.getAttribLocation(this.program, "position"), buffer: this.positions, type: gl.FLOAT, normalized: false },
+      { place: gl.getAttribLocation(this.program, "color"), buffer: this.colors, type: gl.UNSIGNED_BYTE, normalized: true },
+    ];
     // What is read from where: said once and then left alone, apart from what plotly's own objects read. Some drivers
     // go on reading the old points of an attribute that was disabled while new ones came. An old graphics card has no
     // such place, so there it is said before each drawing.
     this.vertexArrays = gl.getExtension("OES_vertex_array_object");
-    this.reading = this.vertexArrays?.createVertexArrayOES();
+    this.reading = this.vertexArrays?.createVertexArrayOES() ?? null;
     this.vertexArrays?.bindVertexArrayOES(this.reading);
     this.readBuffers();
     this.vertexArrays?.bindVertexArrayOES(null);
-    [, this.largest] = gl.getParameter(gl.ALIASED_POINT_SIZE_RANGE) ?? [1, Infinity]; // null of a lost context
+    /** @type {number} */
+    this.largest = (gl.getParameter(gl.ALIASED_POINT_SIZE_RANGE) ?? [1, Infinity])[1]; // null of a lost context
   }
 
   isOpaque() { return true; }
 
   isTransparent() { return false; }
 
+  /** @param {Float32Array} points */
   move(points) {
     this.count = points.length / 3;
     this.fill(this.positions, points);
   }
 
-  // Three bytes a point.
+  /** @param {Uint8Array} bytes three a point */
   recolor(bytes) {
     this.fill(this.colors, bytes);
   }
 
-  // Diameter and width of the outline in CSS pixels; the outline's colour as three bytes.
+  /**
+   * Diameter and width of the outline in CSS pixels; the outline's colour as three bytes.
+   * @param {{diameter: number, outline: number}} size
+   * @param {Color} outlineColor
+   */
   style({ diameter, outline }, outlineColor) {
-    Object.assign(this, { diameter, outline, outlineColor: outlineColor.map((byte) => byte / 255), dirty: true });
+    this.diameter = diameter;
+    this.outline = outline;
+    this.outlineColor = outlineColor.map((byte) => byte / 255);
+    this.dirty = true;
   }
 
   // Of a disc as it is drawn, in CSS pixels: a graphics card has a largest point.
@@ -73,16 +99,17 @@ export class Discs {
     return Math.min(this.diameter, this.largest / this.pixelRatio) / 2;
   }
 
+  /** @param {WebGLBuffer | null} buffer @param {Float32Array | Uint8Array} values */
   fill(buffer, values) {
     const { gl } = this;
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-    gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
+    gl.bufferData(gl.ARRAY_BUFFER, /** @type {Float32Array<ArrayBuffer>} */ (values), gl.DYNAMIC_DRAW);
     this.dirty = true;
   }
 
   draw() {
     const { gl, places, pixelRatio } = this;
-    const matrix = this.count && this.toScreen();
+    const matrix = this.count ? this.toScreen() : null;
     if (!matrix) return;
     gl.useProgram(this.program);
     gl.uniformMatrix4fv(places.toScreen, false, matrix);
@@ -116,10 +143,12 @@ export class Discs {
   }
 }
 
+/** @param {WebGLRenderingContext} gl @param {string} corner @param {string} pixel */
 function linkProgram(gl, corner, pixel) {
   const program = gl.createProgram();
-  for (const [type, source] of [[gl.VERTEX_SHADER, corner], [gl.FRAGMENT_SHADER, pixel]]) {
+  for (const { type, source } of [{ type: gl.VERTEX_SHADER, source: corner }, { type: gl.FRAGMENT_SHADER, source: pixel }]) {
     const shader = gl.createShader(type);
+    if (!shader) continue; // of a lost context
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
     gl.attachShader(program, shader);
@@ -132,13 +161,17 @@ function linkProgram(gl, corner, pixel) {
   return program;
 }
 
-// The bytes of "rgb(r,g,b)" strings, of which a cloud holds few different ones.
+/**
+ * The bytes of "rgb(r,g,b)" strings, of which a cloud holds few different ones.
+ * @param {string[]} colors
+ */
 export function colorBytes(colors) {
   const known = new Map();
   const bytes = new Uint8Array(3 * colors.length);
   colors.forEach((color, n) => {
-    if (!known.has(color)) known.set(color, color.match(/\d+/g).map(Number));
-    bytes.set(known.get(color), 3 * n);
+    const rgb = known.get(color) ?? (color.match(/\d+/g) ?? []).map(Number);
+    known.set(color, rgb);
+    bytes.set(rgb, 3 * n);
   });
   return bytes;
 }

@@ -1,17 +1,35 @@
 // How is a node made? Text goes in as textContent only, so that nothing a user named can become markup.
 
+/**
+ * @typedef {object} Options
+ * @property {string} [class]
+ * @property {string | number} [text]
+ * @property {string} [title]
+ * @property {Record<string, string | number | boolean>} [attrs]
+ * @property {Record<string, string | number>} [style]
+ * @property {Record<string, (event: any) => void>} [on]
+ */
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Options} [options]
+ * @param {(Node | string | null | undefined | false)[]} [children]
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function make(tag, options = {}, children = []) {
   const node = document.createElement(tag);
   if (options.class) node.className = options.class;
   if (options.text !== undefined) node.textContent = String(options.text);
   if (options.title) node.title = options.title;
   for (const [name, value] of Object.entries(options.attrs ?? {})) node.setAttribute(name, String(value));
-  for (const [name, value] of Object.entries(options.style ?? {})) node.style.setProperty(name, value);
+  for (const [name, value] of Object.entries(options.style ?? {})) node.style.setProperty(name, String(value));
   for (const [name, listener] of Object.entries(options.on ?? {})) node.addEventListener(name, listener);
   for (const child of children) if (child) node.append(child);
   return node;
 }
 
+/** @param {string} path */
 export function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 20 20");
@@ -22,50 +40,41 @@ export function icon(path) {
   return svg;
 }
 
-// A row of buttons of which one is on: roving tab stop and arrow keys, as a radio group should.
-export function makeSwitch(node, choices, onChoose) {
-  const buttons = new Map();
-  for (const choice of choices) {
-    const button = make("button", {
-      class: "pmv-choice", text: choice.label, title: choice.title,
-      attrs: { type: "button", role: "radio", "data-choice": choice.key },
-      on: { click: () => onChoose(choice.key) },
-    });
-    buttons.set(choice.key, button);
-  }
-  node.replaceChildren(...buttons.values());
-  node.onkeydown = (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    const usable = choices.filter((choice) => !buttons.get(choice.key).disabled);
-    const now = usable.findIndex((choice) => buttons.get(choice.key).getAttribute("aria-checked") === "true");
-    const next = usable[(now + step + usable.length) % usable.length];
-    onChoose(next.key);
-    buttons.get(next.key).focus();
-    event.preventDefault();
-    event.stopPropagation();
-  };
-  return {
-    set(key) {
-      for (const [name, button] of buttons) {
-        button.setAttribute("aria-checked", String(name === key));
-        button.tabIndex = name === key ? 0 : -1;
-      }
-    },
-    enable(key, on, title) {
-      buttons.get(key).disabled = !on;
-      buttons.get(key).title = title ?? "";
-    },
-  };
+/**
+ * What a label names and its value, side by side.
+ * @param {string} label
+ * @param {string} value
+ * @param {string} title
+ */
+export function fact(label, value, title) {
+  return make("div", { class: "pmv-fact", title }, [make("span", { text: label }), make("strong", { text: value })]);
 }
 
-const NUMBER = new Intl.NumberFormat("en-US");
-export const count = (value) => NUMBER.format(value);
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
-export function signed(value, digits) {
-  const size = Math.abs(value).toFixed(digits);
-  return Number(size) === 0 ? size : (value < 0 ? "−" : "+") + size;
+/** @param {string[]} stops */
+export function gradientBar(stops) {
+  return make("div", { class: "pmv-gradient", style: { background: `linear-gradient(to right, ${stops.join(", ")})` } });
 }
-export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-export const sum = (values) => values.reduce((total, value) => total + value, 0);
-export const words = (label) => label.replaceAll("_", " ");
+
+/**
+ * The pen of a canvas.
+ * @param {HTMLCanvasElement} canvas
+ * @returns {CanvasRenderingContext2D}
+ */
+export function pen(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser draws no pictures");
+  return context;
+}
+
+/**
+ * @param {string} source
+ * @returns {Promise<HTMLImageElement>}
+ */
+export function loadImage(source) {
+  return new Promise((done, fail) => {
+    const image = new Image();
+    image.onload = () => done(image);
+    image.onerror = () => fail(new Error("a view's image cannot be decoded"));
+    image.src = source;
+  });
+}

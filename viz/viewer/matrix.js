@@ -1,71 +1,104 @@
 // How alike are student view i and teacher view j? The V x V matrix of cosines, and the cell under the hand.
 
-import { opaque, rampColor } from "./colouring.js";
-import { make, percent, signed } from "./dom.js";
+import { learnerOf, studentOf } from "./answers.js";
+import { fact, gradientBar, make, pen } from "./dom.js";
+import { percent, signed } from "./numbers.js";
+import { opaque, rampColor } from "./palette.js";
+import { cellOf } from "./state.js";
+
+/** @import { Cell, Data, Learner, State, Theme } from "./types.d.ts" */
+
+/** @type {Map<string, Cell>} rows and columns by arrow key */
+const STEPS = new Map([["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]], ["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]]]);
 
 export class Matrix {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {HTMLElement} side for the numbers beside it
+   * @param {(cell: Cell) => void} onSelect
+   * @param {(lines: string[] | null, event: MouseEvent | null) => void} tell
+   */
   constructor(canvas, side, onSelect, tell) {
-    Object.assign(this, { canvas, side, onSelect, tell, hover: null, pointer: null });
+    this.canvas = canvas;
+    this.side = side;
+    this.onSelect = onSelect;
+    this.tell = tell;
+    /** @type {Cell | null} */
+    this.hover = null;
+    /** @type {MouseEvent | null} */
+    this.pointer = null;
+    /** @type {{data: Data, state: State, theme: Theme} | null} */
+    this.shown = null;
     canvas.addEventListener("pointermove", (event) => this.setHover(this.cellAt(event), event));
-    canvas.addEventListener("pointerleave", () => this.setHover(null));
+    canvas.addEventListener("pointerleave", () => this.setHover(null, null));
     canvas.addEventListener("click", (event) => {
       const cell = this.cellAt(event);
       if (cell) this.onSelect(cell);
     });
     canvas.addEventListener("keydown", (event) => {
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!step || !this.data) return;
-      const [row, column] = this.state.cell ?? [this.state.view, this.state.view];
-      const { views } = this.data;
+      const step = STEPS.get(event.key);
+      if (!step || !this.shown) return;
+      const [row, column] = cellOf(this.shown.state);
+      const { views } = this.shown.data;
       this.onSelect([(row + step[0] + views) % views, (column + step[1] + views) % views]);
       event.preventDefault();
       event.stopPropagation();
     });
-    new ResizeObserver(() => this.data && this.draw(this.data, this.state, this.theme)).observe(canvas);
+    new ResizeObserver(() => this.redraw()).observe(canvas);
   }
 
-  get geometry() {
+  redraw() {
+    if (this.shown) this.draw(this.shown.data, this.shown.state, this.shown.theme);
+  }
+
+  /** @param {number} views */
+  geometry(views) {
     const edge = 18;
     const size = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
-    return { edge, size, cell: (size - edge - 1) / this.data.views };
+    return { edge, size, cell: (size - edge - 1) / views };
   }
 
+  /** @param {MouseEvent} event @returns {Cell | null} */
   cellAt(event) {
-    if (!this.data) return null;
-    const { edge, cell } = this.geometry;
+    if (!this.shown) return null;
+    const { views } = this.shown.data;
+    const { edge, cell } = this.geometry(views);
     const box = this.canvas.getBoundingClientRect();
     const column = Math.floor((event.clientX - box.left - edge) / cell);
     const row = Math.floor((event.clientY - box.top - edge) / cell);
-    const inside = Math.min(row, column) >= 0 && Math.max(row, column) < this.data.views;
+    const inside = Math.min(row, column) >= 0 && Math.max(row, column) < views;
     return inside ? [row, column] : null;
   }
 
+  /** @param {Cell | null} cell @param {MouseEvent | null} event */
   setHover(cell, event) {
     const same = String(cell) === String(this.hover);
     this.hover = cell;
     this.pointer = event;
-    if (!same && this.data) this.draw(this.data, this.state, this.theme);
+    if (!same && this.shown) this.redraw();
     else this.tellHover();
-    if (!cell) this.tell(null);
+    if (!cell) this.tell(null, null);
   }
 
   tellHover() {
-    if (!this.hover) return;
+    if (!this.hover || !this.shown) return;
     const [row, column] = this.hover;
-    const { similarity } = this.data.students[this.state.student];
-    this.tell([`student view ${row + 1} · teacher view ${column + 1}`, `cosine ${similarity[row * this.data.views + column].toFixed(3)}`], this.pointer);
+    const { data, state } = this.shown;
+    const cosine = learnerOf(data, state.student).similarity[row * data.views + column];
+    this.tell([`student view ${row + 1} · teacher view ${column + 1}`, `cosine ${cosine.toFixed(3)}`], this.pointer);
   }
 
+  /** @param {Data} data @param {State} state @param {Theme} theme */
   draw(data, state, theme) {
-    Object.assign(this, { data, state, theme });
+    this.shown = { data, state, theme };
     // The pointer may rest here while another student or shape comes, with fewer views perhaps.
-    if (this.hover) this.hover = this.cellAt(this.pointer);
+    if (this.hover && this.pointer) this.hover = this.cellAt(this.pointer);
     this.tellHover();
-    const student = data.students[state.student];
+    const { label, student } = studentOf(data, state.student);
     const { views } = data;
-    const context = this.canvas.getContext("2d");
-    const { edge, cell } = this.geometry;
-    const density = window.devicePixelRatio || 1;
+    const context = pen(this.canvas);
+    const { edge, cell } = this.geometry(views);
+    const density = devicePixelRatio || 1;
     this.canvas.width = Math.round(this.canvas.clientWidth * density);
     this.canvas.height = Math.round(this.canvas.clientHeight * density);
     context.scale(density, density);
@@ -79,7 +112,7 @@ export class Matrix {
         context.fillStyle = opaque(rampColor(theme.maps.similarity, (value - low) / (high - low || 1)));
         context.fillRect(edge + column * cell, edge + row * cell, cell - 1, cell - 1);
       }
-      retrieved += best === row;
+      if (best === row) retrieved += 1;
       const radius = Math.max(1.5, cell * 0.11);
       context.beginPath();
       context.arc(edge + (best + 0.5) * cell - 0.5, edge + (row + 0.5) * cell - 0.5, radius, 0, 2 * Math.PI);
@@ -90,9 +123,10 @@ export class Matrix {
     context.font = `${cell < 14 ? 8 : 10}px ${getComputedStyle(this.canvas).fontFamily}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    const [chosenRow, chosenColumn] = state.cell ?? [state.view, state.view];
+    const [chosenRow, chosenColumn] = cellOf(state);
     // Where cells are narrow, only some views are numbered, and the chosen ones always.
     const every = Math.ceil(15 / cell);
+    /** @param {number} i @param {number} chosen */
     const numbered = (i, chosen) => i === chosen || (i % every === 0 && Math.abs(i - chosen) >= every);
     for (let i = 0; i < views; i++) {
       context.fillStyle = i === chosenColumn ? theme.colors.text : theme.colors.muted;
@@ -100,6 +134,7 @@ export class Matrix {
       context.fillStyle = i === chosenRow ? theme.colors.text : theme.colors.muted;
       if (numbered(i, chosenRow)) context.fillText(String(i + 1), edge / 2, edge + (i + 0.5) * cell);
     }
+    /** @param {Cell} cell @param {string} color @param {number} width */
     const outline = ([row, column], color, width) => {
       context.strokeStyle = color;
       context.lineWidth = width;
@@ -109,17 +144,14 @@ export class Matrix {
     outline([chosenRow, chosenColumn], theme.colors.panel, 4);
     outline([chosenRow, chosenColumn], state.cell ? theme.colors.selection : theme.colors.accent, 2.5);
     this.canvas.setAttribute("aria-label",
-      `Cosine of ${views} student views (rows) with ${views} teacher views (columns), ${state.student} student. ` +
+      `Cosine of ${views} student views (rows) with ${views} teacher views (columns), ${label.toLowerCase()} student. ` +
       `${retrieved} of ${views} student views are most alike to their own teacher view. Arrow keys choose a cell.`);
-    this.drawSide(student, low, high);
+    this.drawSide(data, student, cellOf(state), theme);
   }
 
-  drawSide(student, low, high) {
-    const { data, state, theme } = this;
-    const [row, column] = state.cell ?? [state.view, state.view];
-    const fact = (label, value, title) => make("div", { class: "pmv-fact", title }, [
-      make("span", { text: label }), make("strong", { text: value }),
-    ]);
+  /** @param {Data} data @param {Learner} student @param {Cell} cell @param {Theme} theme */
+  drawSide(data, student, [row, column], theme) {
+    const [low, high] = similarityRange(data);
     this.side.replaceChildren(
       fact("Diagonal dominance", data.views > 1 ? signed(student.diagonalDominance, 3) : "–", "Mean cosine with the own teacher view minus mean cosine with the others"),
       fact("Retrieval@1", data.views > 1 ? percent(student.retrievalAt1) : "–", "Share of student views whose most similar teacher view is their own (dots mark each row's best)"),
@@ -134,19 +166,18 @@ export class Matrix {
   }
 }
 
-// One range for both students, so that switching compares like with like.
+/**
+ * One range for all students, so that switching compares like with like.
+ * @param {Data} data
+ */
 function similarityRange(data) {
   let low = Infinity;
   let high = -Infinity;
-  for (const student of Object.values(data.students)) {
+  for (const { student } of data.students) {
     for (const value of student.similarity) {
       low = Math.min(low, value);
       high = Math.max(high, value);
     }
   }
   return [low, high];
-}
-
-export function gradientBar(stops) {
-  return make("div", { class: "pmv-gradient", style: { background: `linear-gradient(to right, ${stops.join(", ")})` } });
 }

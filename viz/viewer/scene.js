@@ -1,14 +1,17 @@
 // How is a cloud drawn and turned? One plotly scene, which is one WebGL context, kept for the page's whole life.
 
-import { blendPoses, cameraCenter, HALF_RANGE, homePose, SPAN, verticalFieldOfView } from "./camera.js";
-import { parseColor } from "./colouring.js";
+import { blendPoses, HALF_RANGE, homePose, SPAN, verticalFieldOfView } from "./camera.js";
 import { colorBytes, Discs } from "./discs.js";
-import { clamp, make } from "./dom.js";
+import { make } from "./dom.js";
+import { clamp } from "./numbers.js";
+import { parseColor } from "./palette.js";
 import { PlotlyInsides } from "./plotly_insides.js";
+import { markLines, rigCorners } from "./rig.js";
+
+/** @import { Color, Data, Marks, Plotly, PlotlyNode, Pose, Theme } from "./types.d.ts" */
 
 // plotly's traces are what marks the points: the rig, the selected camera, and its line of sight.
 const MARKS = [0, 1, 2];
-const GLYPH_RADIUS = 1.32;
 const FLIGHT_MS = 450;
 // Of 1,024 points in a scene of 480 pixels; of fewer and of more.
 const DISC_PX = 9.2;
@@ -22,20 +25,38 @@ const FRAMES_TO_COME_BACK = 120;
 const LOST = "The graphics card dropped the 3D view; it comes back by itself, or reload the page.";
 const NO_WEBGL = "This browser has no WebGL, by which the 3D view is drawn. Images, predictions and numbers are all here; "
   + "for the cloud, switch on hardware acceleration or take another browser.";
+/** @param {string} version @param {string[]} missing */
 const otherPlotly = (version, missing) => `The 3D view cannot be drawn by plotly.js ${version}, which lacks ${missing.join(", ")}: `
   + "install plotly as requirements.txt pins it. Images, predictions and numbers are all here.";
 
 export class Scene {
+  /**
+   * @param {Plotly} plotly
+   * @param {HTMLElement} node
+   * @param {(scene: Scene) => void} onCamera told whenever the camera moves
+   */
   constructor(plotly, node, onCamera) {
     this.plotly = plotly;
     this.node = node;
     this.insides = new PlotlyInsides(node);
     this.onCamera = onCamera;
     this.drawn = 0;
+    /** @type {Promise<unknown>} */
     this.queue = Promise.resolve();
     this.fieldOfView = Math.PI / 3;
     this.flight = 0;
     this.unsupported = false;
+    /** @type {Data | null} */
+    this.data = null;
+    /** @type {string[]} */
+    this.colors = [];
+    this.marks = "";
+    /** @type {Color} */
+    this.outlineColor = [0, 0, 0];
+    /** @type {Discs | null} */
+    this.discs = null;
+    /** @type {((value?: unknown) => void) | null} */
+    this.goOn = null;
     this.notice = make("p", { class: "pmv-notice", attrs: { role: "alert" } });
     this.say("");
     node.after(this.notice);
@@ -52,13 +73,16 @@ export class Scene {
     return this.insides.rests;
   }
 
-  // Calls to plotly run one after another: overlapping calls on one graph lose updates.
+  /**
+   * Calls to plotly run one after another: overlapping calls on one graph lose updates.
+   * @param {() => unknown} task
+   */
   enqueue(task) {
     this.queue = this.queue.then(() => (this.unsupported ? null : task())).catch((error) => console.error("3D view:", error));
     return this.queue;
   }
 
-  // A sentence in place of the cloud; none for "".
+  /** @param {string} sentence in place of the cloud; none for "" */
   say(sentence) {
     this.notice.textContent = sentence;
     this.notice.hidden = !sentence;
@@ -66,6 +90,7 @@ export class Scene {
 
   // The browser takes contexts away (a driver starts anew, a laptop changes its card) and gives one back only where
   // somebody asked for it. Until then whatever is to be drawn waits.
+  /** @param {Event} event */
   onLost(event) {
     event.preventDefault();
     this.say(LOST);
@@ -79,7 +104,7 @@ export class Scene {
     for (let frame = 0; !insides.hasNewPlot && frame < FRAMES_TO_COME_BACK; frame++) {
       await new Promise((done) => requestAnimationFrame(done));
     }
-    if (!insides.hasNewPlot || !this.goOn) return; // the sentence stays
+    if (!insides.hasNewPlot || !this.goOn || !this.data) return; // the sentence stays
     insides.dropOldPlot();
     this.takePlot();
     this.fillDiscs(this.data, this.colors);
@@ -90,13 +115,21 @@ export class Scene {
   }
 
   // Without WebGL plotly shows a box that sends the visitor to a foreign site, and its scene answers nothing.
+  /** @param {string} sentence */
   giveUp(sentence) {
     this.unsupported = true;
     this.plotly.purge(this.node);
     this.say(sentence);
   }
 
-  // Draw a cloud with its marks, seen from what `pose` gives; see `repaint` for what the marks are.
+  /**
+   * Draw a cloud with its marks, seen from what `pose` gives.
+   * @param {Data} data
+   * @param {string[]} colors
+   * @param {Theme} theme
+   * @param {Marks} marks
+   * @param {() => Pose | undefined} pose
+   */
   draw(data, colors, theme, marks, pose) {
     this.data = data;
     this.colors = colors;
@@ -104,7 +137,7 @@ export class Scene {
     this.fieldOfView = verticalFieldOfView(data.cameras);
     this.outlineColor = parseColor(theme.colors.scene);
     const quiet = { type: "scatter3d", hoverinfo: "skip", showlegend: false };
-    const traces = this.markLines(marks, theme).map(({ color, width, ...line }) => (
+    const traces = markLines(data, marks, theme).map(({ color, width, ...line }) => (
       { ...quiet, mode: "lines", ...line, line: { color, width } }
     ));
     // Nothing of the axes is drawn. `visible: false` says the same, but plotly then still cuts the letters of the hidden
@@ -114,6 +147,7 @@ export class Scene {
       showline: false, zeroline: false, title: { text: "" }, tickmode: "array", tickvals: [], ticks: "", showticklabels: false,
     };
     const aspect = (2 * HALF_RANGE) / SPAN;
+    /** @type {{scene: Record<string, unknown>, [key: string]: unknown}} */
     const layout = {
       autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", uirevision: "kept",
       scene: {
@@ -133,8 +167,9 @@ export class Scene {
         if (insides.missing.length) return this.giveUp(otherPlotly(this.plotly.version, insides.missing));
         insides.keepTurntable();
         const report = () => this.onCamera(this);
-        this.node.on("plotly_relayouting", report);
-        this.node.on("plotly_relayout", report);
+        const node = /** @type {PlotlyNode} */ (this.node);
+        node.on("plotly_relayouting", report);
+        node.on("plotly_relayout", report);
       }
       this.takePlot();
       this.fillDiscs(data, colors);
@@ -148,17 +183,21 @@ export class Scene {
     this.discs = this.insides.join((gl) => new Discs(gl, () => this.insides.screenMatrix));
   }
 
+  /** @param {Data} data @param {string[]} colors */
   fillDiscs(data, colors) {
-    this.discs.move(data.points);
-    this.discs.recolor(colorBytes(colors));
-    this.discs.style(this.discStyle(), this.outlineColor);
+    this.discs?.move(data.points);
+    this.discs?.recolor(colorBytes(colors));
+    this.discs?.style(this.discStyle(data.count), this.outlineColor);
     this.fitFieldOfView();
   }
 
-  // Dense clouds and small scenes want small points.
-  discStyle() {
+  /**
+   * Dense clouds and small scenes want small points.
+   * @param {number} count
+   */
+  discStyle(count) {
     const room = clamp(Math.min(this.node.clientWidth, this.node.clientHeight) / 480, 0.6, 1.6);
-    const wanted = DISC_PX * Math.sqrt(1024 / this.data.count);
+    const wanted = DISC_PX * Math.sqrt(1024 / count);
     const diameter = clamp(wanted, SMALLEST_DISC_PX, LARGEST_DISC_PX) * room;
     return { diameter, outline: diameter >= SMALLEST_OUTLINED_PX ? OUTLINE_PX : 0 };
   }
@@ -178,52 +217,45 @@ export class Scene {
 
   // From where the whole rig is in sight, whatever the pane's form.
   get homePose() {
-    const { x, y, z } = rigLines(this.data.cameras, null);
     const { wide, high } = this.halfOpening;
-    return homePose(x.map((value, n) => [value, y[n], z[n]]).filter(([value]) => value !== null), wide, high);
+    return homePose(this.data ? rigCorners(this.data.cameras) : [], wide, high);
   }
 
-  // Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. All in one
-  // frame: the colours wait for plotly's turn.
+  /**
+   * Show other colours, and the rig, the selected view's camera and its line of sight to the pinned point. All in one
+   * frame: the colours wait for plotly's turn.
+   * @param {string[]} colors
+   * @param {Marks} marks
+   * @param {Theme} theme
+   */
   repaint(colors, marks, theme) {
     const recolored = !colors.every((color, n) => color === this.colors[n]);
     const moved = JSON.stringify(marks) !== this.marks;
     this.colors = colors;
     this.marks = JSON.stringify(marks);
-    if (!recolored && !moved) return;
+    const { data } = this;
+    if (!data || (!recolored && !moved)) return;
     this.enqueue(() => {
-      if (recolored) this.discs.recolor(colorBytes(colors));
+      if (recolored) this.discs?.recolor(colorBytes(colors));
       if (!moved) return;
-      const update = { x: [], y: [], z: [], "line.color": [] };
-      for (const { x, y, z, color } of this.markLines(marks, theme)) {
-        for (const [key, value] of Object.entries({ x, y, z, "line.color": color })) update[key].push(value);
-      }
+      const lines = markLines(data, marks, theme);
+      const update = {
+        x: lines.map(({ x }) => x), y: lines.map(({ y }) => y), z: lines.map(({ z }) => z),
+        "line.color": lines.map(({ color }) => color),
+      };
       return this.plotly.restyle(this.node, update, MARKS);
     });
   }
 
-  // From a view's own pose the rig would only stand in the way.
-  markLines({ view, point, flown }, theme) {
-    const { data } = this;
-    const none = { x: [], y: [], z: [] };
-    const sight = { x: [], y: [], z: [] };
-    if (point !== null && !flown) {
-      const apex = glyphApex(data.cameras, view);
-      ["x", "y", "z"].forEach((axis, c) => sight[axis].push(data.points[3 * point + c], apex[c]));
-    }
-    const seen = point !== null && data.seenInView[view][point];
-    return [
-      { ...withCorners(flown ? none : rigLines(data.cameras, null)), color: theme.colors.rig, width: 1.5 },
-      { ...(flown ? none : rigLines(data.cameras, view)), color: theme.colors.accent, width: 4 },
-      { ...sight, color: seen ? theme.colors.seen : theme.colors.hidden, width: 2 },
-    ];
-  }
-
+  /** @param {Pose | undefined} camera */
   setCamera(camera) {
     return this.enqueue(() => this.plotly.relayout(this.node, { "scene.camera": camera }));
   }
 
-  // Turn to a pose over a moment; a second call, or the user's hand, ends the first flight.
+  /**
+   * Turn to a pose over a moment; a second call, or the user's hand, ends the first flight.
+   * @param {Pose} pose
+   */
   async fly(pose) {
     const ticket = ++this.flight;
     const from = this.camera ?? pose;
@@ -242,7 +274,12 @@ export class Scene {
     this.flight += 1;
   }
 
-  // Screen position of a world point, in CSS pixels of the node, and its depth; null behind the camera.
+  /**
+   * Screen position of a world point, in CSS pixels of the node, and its depth; null behind the camera.
+   * @param {number} x
+   * @param {number} y
+   * @param {number} z
+   */
   screenPosition(x, y, z) {
     const matrix = this.insides.screenMatrix;
     if (!matrix) return null;
@@ -251,8 +288,14 @@ export class Scene {
     return [(0.5 + (0.5 * a) / w) * this.node.clientWidth, (0.5 - (0.5 * b) / w) * this.node.clientHeight, w];
   }
 
-  // The point under the pointer: of the discs that cover it the front-most, which is the one that is seen there; where
-  // none does, of those within reach the one in front.
+  /**
+   * The point under the pointer: of the discs that cover it the front-most, which is the one that is seen there; where
+   * none does, of those within reach the one in front.
+   * @param {number} px
+   * @param {number} py
+   * @param {number} [reach]
+   * @returns {number | null}
+   */
   pick(px, py, reach = 9) {
     const matrix = this.insides.screenMatrix;
     const { data } = this;
@@ -280,7 +323,9 @@ export class Scene {
     return seen ?? best;
   }
 
+  /** @param {number} point */
   screenPositionOf(point) {
+    if (!this.data) return null;
     const { points } = this.data;
     return this.screenPosition(points[3 * point], points[3 * point + 1], points[3 * point + 2]);
   }
@@ -295,41 +340,17 @@ export class Scene {
     return this.enqueue(() => this.plotly.purge(this.node));
   }
 
-  // Where it is at home, it stays so in the new size.
+  /**
+   * Where it is at home, it stays so in the new size.
+   * @param {() => boolean} atHome
+   */
   resize(atHome) {
     if (!this.insides.scene) return;
     this.enqueue(async () => {
       await this.plotly.Plots.resize(this.node);
       this.fitFieldOfView();
-      this.discs.style(this.discStyle(), this.outlineColor);
+      if (this.data) this.discs?.style(this.discStyle(this.data.count), this.outlineColor);
       if (atHome()) await this.plotly.relayout(this.node, { "scene.camera": this.homePose });
     });
   }
-}
-
-function glyphApex(cameras, view) {
-  const center = cameraCenter(cameras.matrices[view]);
-  const distance = Math.hypot(...center) || 1;
-  return center.map((c) => (c / distance) * GLYPH_RADIUS);
-}
-
-// plotly scales a scene by the extent of all its traces. Two corners that draw nothing keep that extent the same, so
-// that hiding the rig never leaves a frame in which points and projection disagree.
-function withCorners(lines) {
-  const corners = [-HALF_RANGE, null, HALF_RANGE, null];
-  return Object.fromEntries(["x", "y", "z"].map((axis) => [axis, [...corners, ...lines[axis]]]));
-}
-
-// Small pyramids where the cameras stand, drawn on a sphere about the shape; one view's, or all of them for null.
-function rigLines(cameras, only) {
-  const lines = { x: [], y: [], z: [] };
-  const add = (point) => ["x", "y", "z"].forEach((axis, i) => lines[axis].push(point ? point[i] : null));
-  cameras.matrices.forEach((m, view) => {
-    if (only !== null && only !== view) return;
-    const apex = glyphApex(cameras, view);
-    const corner = (sx, sy) => apex.map((a, i) => a + 0.07 * m[8 + i] + 0.045 * (sx * m[i] + sy * m[4 + i]));
-    const corners = [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)];
-    for (const point of [...corners, corners[0], apex, corners[1], corners[2], apex, corners[3], null]) add(point);
-  });
-  return lines;
 }

@@ -1,8 +1,9 @@
-"""Does plotly.js reach every browser once, and as it can take it?"""
+"""Do plotly.js and the viewer's modules reach every browser once, early, and as it can take them?"""
 
 from __future__ import annotations
 
 import gzip
+import re
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 import app
 from viz import delivery
-from viz.delivery import PLOTLY_PATH
+from viz.delivery import ENTRY, MODULE_FOLDER, MODULES, PLOTLY_PATH
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,47 @@ def page(random_models: Any) -> Iterator[Any]:
     served.close()
 
 
-def ask_for_plotly(page: Any, **headers: str) -> Any:
+def ask(page: Any, path: str, **headers: str) -> Any:
     names = {name.replace("_", "-"): text for name, text in headers.items()}
-    return urllib.request.urlopen(urllib.request.Request(f"{page.local_url.rstrip('/')}{PLOTLY_PATH}", headers=names))
+    return urllib.request.urlopen(urllib.request.Request(f"{page.local_url.rstrip('/')}{path}", headers=names))
+
+
+def ask_for_plotly(page: Any, **headers: str) -> Any:
+    return ask(page, PLOTLY_PATH, **headers)
+
+
+def imported_by(name: str) -> set[str]:
+    """The modules that a browser gets when it imports one."""
+    direct = set(
+        re.findall(r'^import .* from "\./(\w+\.js)";$', MODULES[name].read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    return {name}.union(*(imported_by(other) for other in direct))
+
+
+def test_every_module_is_asked_for_with_the_page_and_none_besides(page: Any) -> None:
+    with ask(page, "/") as answer:
+        html = answer.read().decode("utf-8")
+    # Gradio puts them into the head from its configuration, before it makes the first component.
+    early = re.findall(rf'rel=\\"modulepreload\\" href=\\"{MODULE_FOLDER[1:]}/(\w+\.js)', html)
+    assert sorted(early) == sorted(imported_by(ENTRY))
+    assert imported_by(ENTRY) == set(MODULES)
+
+
+def test_a_module_arrives_as_a_script_under_an_address_that_says_its_version(page: Any) -> None:
+    for name, path in MODULES.items():
+        with ask(page, f"{MODULE_FOLDER}/{name}", accept_encoding="gzip") as answer:
+            assert gzip.decompress(answer.read()) == path.read_bytes()
+            assert answer.headers["Content-Type"].startswith("text/javascript")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "immutable" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "types.d.ts", "viewer.css", "..%2fcomponents.py"])
+def test_the_folder_of_modules_holds_nothing_else(page: Any, name: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(page, f"{MODULE_FOLDER}/{name}")
+    assert refused.value.code == 404
+    refused.value.close()
 
 
 def test_plotly_arrives_compressed_once_and_stays_in_the_browsers_cache(page: Any) -> None:
