@@ -20,7 +20,7 @@ __all__ = ["analyze", "create_encoder", "load_models", "load_shape"]
 
 _HOMES = {
     "analyze": "pointmcd.analysis.analyze",
-    "load_models": "pointmcd.analysis.analyze",
+    "load_models": "pointmcd.weights.models",
     "create_encoder": "pointmcd.networks.encoders",
     "load_shape": "pointmcd.shapes.load",
 }
