@@ -62,19 +62,20 @@ def test_a_question_about_an_unknown_answer_is_not_answered_by_another_one(rando
     assert sorted(answered["distilled"]) == sorted(answered["plain"]) == ["label", "probability"]
 
 
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    bundle = make_bundle(make_analysis(points=200, views=4, name="two.off"))
+    lone = make_bundle(make_analysis(points=200, views=4, plain=False, name="one.off"))
+    values = {"three": with_third_student(bundle), "two": bundle, "one": lone}
+    with viewer_page(values) as opened:
+        yield opened
+
+
 @pytest.mark.browser
 class TestOnThePage:
     """A third student appears because the bundle holds it, and goes with it."""
 
     pytestmark = needs_chromium
-
-    @pytest.fixture(scope="class")
-    def page(self) -> Iterator[Any]:
-        bundle = make_bundle(make_analysis(points=200, views=4, name="two.off"))
-        lone = make_bundle(make_analysis(points=200, views=4, plain=False, name="one.off"))
-        values = {"three": with_third_student(bundle), "two": bundle, "one": lone}
-        with viewer_page(values) as opened:
-            yield opened
 
     def test_it_stands_in_the_predictions_and_in_the_switch(self, page: Any) -> None:
         give(page, "three", "three.off")
