@@ -35,6 +35,8 @@ def watch(page: Any, address: str) -> tuple[list[str], list[str]]:
     foreign: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else foreign.append(r.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    # Gradio's client says so of its own stream when a page is left or loaded again in the middle of an answer.
+    left = "AbortError: signal is aborted without reason"
+    page.on("pageerror", lambda error: None if str(error).startswith(left) else complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     return foreign, complaints

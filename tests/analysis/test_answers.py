@@ -14,8 +14,8 @@ from pointmcd.analysis.analyze import analyze
 from pointmcd.analysis.explain import cell_shares
 from pointmcd.analysis.export import save_arrays, summary
 from pointmcd.analysis.findings import blind_channels, margin, top, wins
-from pointmcd.networks.student import Student
 from pointmcd.records import Analysis, Answer, CheckpointError, PartScores, Shape
+from pointmcd.tasks.classification import classification_student
 from pointmcd.weights.models import Models, PointNetwork
 from tests.analysis_fixture import edited, make_analysis
 from viz.bundle import make_bundle
@@ -32,7 +32,7 @@ def ball() -> Shape:
 @pytest.fixture(scope="module")
 def models(random_models: Models) -> Models:
     """The random networks, a control in two runs and the user's own."""
-    modules = [Student("pointnet").eval() for _ in range(3)]
+    modules = [classification_student("pointnet").eval() for _ in range(3)]
     return replace(
         random_models,
         others=(

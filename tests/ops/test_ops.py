@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.edge_twin import farthest_by_matrix, full_matrix_ball
 from pointmcd.ops import neighbours as ops
 from pointmcd.ops.neighbours import gather, knn, neighbourhoods
-from pointmcd.ops.sampling import ball_query, farthest_point_sampling
+from pointmcd.ops.sampling import ball_query, farthest_first_order, farthest_point_sampling
 
 
 def brute_force(points: Tensor, k: int) -> Tensor:
@@ -201,19 +201,19 @@ def test_an_empty_ball_query_is_refused(radius: float, k: int) -> None:
 def test_the_farthest_first_order_begins_with_farthest_points_and_ends_with_repeats() -> None:
     points = torch.rand(2, 40, 3, generator=torch.Generator().manual_seed(3))
     repeated = torch.cat([points, points[:, 5:15]], dim=1)
-    order = ops.farthest_first_order(repeated, 20)
+    order = farthest_first_order(repeated, 20)
     assert torch.equal(order.sort(dim=1).values, torch.arange(50).expand(2, -1))
-    assert torch.equal(order[:, :40], ops.farthest_first_order(points, 20))
-    assert torch.equal(order[:, :7], ops.farthest_first_order(repeated, 7)[:, :7])
+    assert torch.equal(order[:, :40], farthest_first_order(points, 20))
+    assert torch.equal(order[:, :7], farthest_first_order(repeated, 7)[:, :7])
     for shape, chosen in zip(repeated, order, strict=True):
-        expected = ops.farthest_point_sampling(shape[None], 20, start=int(chosen[0]))
+        expected = farthest_point_sampling(shape[None], 20, start=int(chosen[0]))
         assert torch.equal(chosen[:20], expected[0])
 
 
 def test_the_farthest_first_order_does_not_depend_on_how_points_are_listed() -> None:
     points = torch.rand(1, 60, 3, generator=torch.Generator().manual_seed(4))
     turned = torch.randperm(60, generator=torch.Generator().manual_seed(5))
-    order, again = ops.farthest_first_order(points, 25)[0], ops.farthest_first_order(points[:, turned], 25)[0]
+    order, again = farthest_first_order(points, 25)[0], farthest_first_order(points[:, turned], 25)[0]
     assert torch.equal(points[0, order], points[0, turned][again])
 
 

@@ -818,7 +818,7 @@ def replace_child(monkeypatch):
 
 ENDLESS_READER = """
 import sys
-import pointmcd.reading.__main__ as reader
+import pointmcd.shapes.reading.__main__ as reader
 sys.argv = sys.argv[sys.argv.index("pointmcd.shapes.reading"):]
 reader.read_bytes = lambda *arguments: list(filter(None, iter(int, 1)))
 reader.main()

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups 
 # Loads argv[1] with a reader that never ends, in one C loop that holds Python's global lock, and prints its process.
 PARENT = """
 import subprocess, sys
-from pointmcd import shapes
+from pointmcd.shapes.load import load_shape
 
 READER = '''
 import sys
-import pointmcd.reading.__main__ as reader
+import pointmcd.shapes.reading.__main__ as reader
 sys.argv = sys.argv[sys.argv.index("pointmcd.shapes.reading"):]
 reader.read_bytes = lambda *arguments: list(filter(None, iter(int, 1)))
 print("reading", file=sys.stderr, flush=True)
@@ -39,7 +39,7 @@ def endless(command, **options):
     return child
 
 subprocess.Popen = endless
-shapes.load_shape(sys.argv[1])
+load_shape(sys.argv[1])
 """
 
 
@@ -62,7 +62,7 @@ def test_the_reader_ends_within_three_seconds_of_the_program(cloud, tmp_path, na
     scratch.mkdir()
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(cloud)],
-        cwd=Path(__file__).parents[2], env={**os.environ, "TMPDIR": str(scratch)},
+        cwd=Path(__file__).parents[3], env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert parent.stdout
@@ -90,7 +90,7 @@ def test_a_reader_whose_program_ended_before_it_began_reads_nothing(cloud):
     ended.wait()
     answer = subprocess.run(
         [sys.executable, "-m", "pointmcd.shapes.reading", str(cloud), "60", str(2**31), str(ended.pid)],
-        cwd=Path(__file__).parents[2], capture_output=True, check=False,
+        cwd=Path(__file__).parents[3], capture_output=True, check=False,
     )  # fmt: skip
     assert answer.returncode != 0
     assert answer.stdout == b""
