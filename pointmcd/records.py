@@ -360,8 +360,3 @@ class Analysis:
     @property
     def unseen_points(self) -> Int[np.ndarray, " U"]:
         return self.scene.unseen_points
-
-
-# What viz/bundle.py calls them until it packs answers.
-Prediction = Answer
-StudentView = Comparison

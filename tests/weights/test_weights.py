@@ -15,7 +15,7 @@ from pointmcd.analysis.analyze import analyze
 from pointmcd.data.point_set import load_point_set
 from pointmcd.data.synthetic import SHAPES, make_shape
 from pointmcd.evaluation.accuracy import accuracy, predict
-from pointmcd.records import Prediction
+from pointmcd.records import Answer
 from pointmcd.weights.manifest import WEIGHTS, read_manifest
 from pointmcd.weights.models import Models, load_models
 
@@ -79,7 +79,7 @@ def test_the_networks_name_at_least_three_of_four_generated_shapes(models: Model
     for name, label in labelled:
         analysis = analyze(make_shape(name).shape, models, student=encoder)
         assert analysis.plain is not None
-        answers: dict[str, Prediction] = {
+        answers: dict[str, Answer] = {
             "teacher": analysis.teacher,
             "student": analysis.student.prediction,
             "plain": analysis.plain.prediction,
