@@ -177,7 +177,7 @@ COMPILE = """
 import json, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pointmcd import neighbour_kernels as neighbours
+from pointmcd.kernels import neighbours
 from pointmcd.kernels import edges
 
 F, I = "*fp32", "*i32"

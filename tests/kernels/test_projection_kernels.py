@@ -177,7 +177,7 @@ def test_the_operators_say_truly_what_they_return() -> None:
 TRACE = """
 import sys
 import torch
-from pointmcd.projection_kernels import KernelPool
+from pointmcd.kernels.projection import KernelPool
 device = "cuda" if torch.cuda.is_available() else "cpu"
 def around(features, visibility):
     return KernelPool.apply(2 * features, visibility)[0] + 1
@@ -215,7 +215,7 @@ COMPILE = """
 import json, pathlib, subprocess, sys, tempfile, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pointmcd import projection_kernels as kernels
+from pointmcd.kernels import projection as kernels
 
 folder = pathlib.Path(triton.__file__).parent / "backends/nvidia/bin"
 used = {}
